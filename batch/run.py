@@ -1,0 +1,87 @@
+"""A batch run: everything committed since the last one goes into the master dataset, then into each batch view.
+
+Each table is brought forward by itself: its snapshot is loaded first, then the journal is read beyond that very
+seam, so a seam can never go back in any lane. A pass is one commit; two runs at once cannot both land one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from batch import master, views
+from batch.context import Context
+from batch.passes import Pass, next_pass
+from shardlake.adapters.readers import FINGERPRINT_PROPERTY, read_manifests, read_positions
+from shardlake.core.chain import advance
+from shardlake.core.errors import Conflict
+from shardlake.core.journal import reading
+from shardlake.core.journal.rows import TableRow
+from shardlake.core.ports import Snapshot
+from shardlake.core.view import CompiledView
+
+Step = Callable[[Snapshot, Pass, str], Snapshot]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a run added to one table: how many entries and rows, in how many passes."""
+
+    table: str
+    entries: int
+    rows: int
+    passes: int
+
+
+def run(context: Context, compiled: Sequence[CompiledView]) -> list[Counted]:
+    """Bring the master dataset and all views forward to the journal's newest cut.
+
+    Raises: Conflict if another run was first (what this one had committed stays; run again), AuditFailed if the
+    layers disagree, Corrupt if what is stored contradicts itself.
+    """
+    counted = [_forward(context, "master", master.open_master(context), lambda *step: master.append(context, *step))]
+    for view in compiled:
+        counted.append(forward_view(context, view, open_view(context, view)))
+    return counted
+
+
+def forward_view(context: Context, view: CompiledView, base: Snapshot) -> Counted:
+    """Bring one batch view forward."""
+    return _forward(context, view.name, base, lambda *step: views.update(context, view, *step))
+
+
+def _forward(context: Context, name: str, base: Snapshot, step: Step) -> Counted:
+    entries, rows, passes = 0, 0, 0
+    while (found := _take(context, base)) is not None:
+        taken, positions = found
+        base = step(base, taken, positions)
+        entries, rows, passes = entries + len(taken.entries), rows + taken.rows, passes + 1
+        context.progress(f"{name}: {entries} entries, {rows:,} rows")
+    return Counted(name, entries, rows, passes)
+
+
+def _take(context: Context, base: Snapshot) -> tuple[Pass, str] | None:
+    """The next pass beyond a snapshot's seam and the positions it will leave, or None if there is no data beyond."""
+    beyond = reading.read_beyond(context.journal, base.seam)
+    manifests = {(m.lane, m.n): m for m in read_manifests(context.store, beyond.after(base.seam))}
+    if not manifests:
+        return None
+    taken = next_pass(base.seam, beyond, manifests, context.limits.batch_rows_max)
+    positions = advance(read_positions(context.store, base), taken.manifests)
+    return taken, context.put_positions(positions)
+
+
+def open_view(context: Context, view: CompiledView) -> Snapshot:
+    """Load a view's batch table, making it if there is none for this fingerprint.
+
+    A new table, of a new view or of one whose definition changed, is filled from the master dataset first.
+    """
+    pointer = reading.read_pointers(context.journal).get(view.name)
+    if pointer is not None and pointer.fingerprint == view.fingerprint:
+        snapshot = context.tables.load(pointer.table)
+        if snapshot is None:
+            raise Conflict(f"the table of view {view.name} was replaced: run again")
+        if snapshot.properties.get(FINGERPRINT_PROPERTY, view.fingerprint) != view.fingerprint:
+            raise Conflict(f"the table of view {view.name} is of another definition: run again")
+        return snapshot
+    made = views.fill(context, view, master.open_master(context))
+    context.point(pointer, TableRow(view.name, made.table, view.fingerprint))
+    return made

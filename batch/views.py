@@ -1,0 +1,141 @@
+"""A batch view: a view's partials over all entries up to its seam, one row a key, one file for each date.
+
+A pass computes the partial form over the raw rows of its entries, audits it against what the speed layer had
+stored, puts the two sides of each touched date together in one new file, and commits files and seam at once.
+Dates that the pass does not touch keep their files.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from batch import audit
+from batch.context import Context, identifier, quoted
+from batch.passes import Pass
+from shardlake.adapters.crashpoints import reach
+from shardlake.adapters.readers import POSITIONS_PROPERTY
+from shardlake.core.combine import Part, combined_sql, read_parquet
+from shardlake.core.journal.objects import Manifest
+from shardlake.core.ports import Snapshot, TableFile
+from shardlake.core.schema import Column
+from shardlake.core.view import EVENTS, CompiledView
+from shardlake.core.windows import Windows
+
+PARTITION: Final = "_date"
+FRESH, STORED = "_fresh", "_stored"
+
+
+def columns(view: CompiledView) -> tuple[Column, ...]:
+    """The columns of a view's batch table: its partial columns, and the date of its window if it has one."""
+    own = tuple(Column(c.name, c.type) for c in view.columns)
+    return own if view.window is None else (*own, Column(PARTITION, "DATE", f"the date of {view.window}"))
+
+
+def update(context: Context, view: CompiledView, base: Snapshot, taken: Pass, positions: str) -> Snapshot:
+    """Count a pass in a batch view. Raises: Conflict if another run was first, AuditFailed if the layers disagree."""
+    compute(context, view, taken.manifests)
+    try:
+        check(context, view, taken.manifests)
+        return publish(context, view, base, taken, positions)
+    finally:
+        context.engine.run(f"DROP TABLE IF EXISTS {FRESH}")
+
+
+def compute(context: Context, view: CompiledView, manifests: Sequence[Manifest]) -> None:
+    """Compute the partial form over the rows of some entries, as the table FRESH."""
+    segments = [context.store.path(m.segment) for m in manifests if m.segment is not None]
+    context.engine.run(f"CREATE OR REPLACE TEMP TABLE {FRESH} AS {_partial(view, read_parquet(segments) if segments else '')}")
+
+
+def _partial(view: CompiledView, rows: str) -> str:
+    if rows:
+        return view.partial.replace(EVENTS, rows)
+    return combined_sql(view, ())
+
+
+def check(context: Context, view: CompiledView, manifests: Sequence[Manifest]) -> None:
+    """Audit FRESH against the stored partials of the same entries; entries without one are left out on both sides.
+
+    Raises: AuditFailed, which names the smallest entry that differs.
+    """
+    covered = [m for m in manifests if m.partial(view.fingerprint) is not None]
+    if len(covered) == sum(m.segment is not None for m in manifests):
+        differing, _ = _compare(context, view, covered, FRESH)
+    else:
+        differing, _ = _compare(context, view, covered, None)
+    if differing:
+        _blame(context, view, covered)
+
+
+def _compare(
+    context: Context, view: CompiledView, manifests: Sequence[Manifest], ours: str | None
+) -> tuple[int, Sequence[object]]:
+    if not manifests:
+        return 0, ()
+    refs = [partial for m in manifests if (partial := m.partial(view.fingerprint)) is not None]
+    stored = combined_sql(view, [Part.file(context.store.path(p.object), p.windows, p.rows) for p in refs])
+    segments = [context.store.path(m.segment) for m in manifests if m.segment is not None]
+    computed = ours or f"({_partial(view, read_parquet(segments))})"
+    return audit.differing(context.engine, view, computed, f"({stored})")
+
+
+def _blame(context: Context, view: CompiledView, manifests: Sequence[Manifest]) -> None:
+    for manifest in manifests:
+        differing, sample = _compare(context, view, [manifest], None)
+        if differing:
+            raise audit.AuditFailed(view.name, f"lane {manifest.lane} entry {manifest.n}", differing, sample)
+    raise audit.AuditFailed(view.name, "several entries together", 1, ())
+
+
+def fill(context: Context, view: CompiledView, source: Snapshot) -> Snapshot:
+    """Make a new table of a view that counts what the master dataset has counted, at its seam."""
+    made = context.tables.create(f"{view.name}_{context.new_id()}", columns(view), PARTITION if view.window else None)
+    if not source.seam.marks:
+        return made
+    rows = read_parquet([file.path for file in source.files]) if source.files else ""
+    context.engine.run(f"CREATE OR REPLACE TEMP TABLE {FRESH} AS {_partial(view, rows)}")
+    try:
+        everything = Pass((), (), source.seam)
+        return publish(context, view, made, everything, source.properties[POSITIONS_PROPERTY])
+    finally:
+        context.engine.run(f"DROP TABLE IF EXISTS {FRESH}")
+
+
+def publish(context: Context, view: CompiledView, base: Snapshot, taken: Pass, positions: str) -> Snapshot:
+    """Write FRESH together with the files of the dates that it touches, and commit."""
+    old = {file.partition: file for file in base.files}
+    add = [_write(context, view, base, date, old.get(date)) for date in _dates(context, view)]
+    remove = [old[file.partition] for file in add if file.partition in old]
+    reach("batch:after-view-files")
+    after = context.tables.commit(base, add, remove, taken.seam, context.properties(positions, view.fingerprint))
+    reach("batch:after-view-commit")
+    return after
+
+
+def _dates(context: Context, view: CompiledView) -> list[str]:
+    if view.window is None:
+        return [""] if context.engine.table(f"SELECT 1 FROM {FRESH} LIMIT 1").num_rows else []
+    found = context.engine.table(f"SELECT DISTINCT CAST({identifier(view.window)} AS DATE)::VARCHAR AS d FROM {FRESH} ORDER BY d")
+    return [str(date) for date in found["d"].to_pylist()]
+
+
+def _write(context: Context, view: CompiledView, base: Snapshot, date: str, old: TableFile | None) -> TableFile:
+    own = f"CAST({identifier(view.window)} AS DATE) = DATE {quoted(date)}" if view.window else "true"
+    fresh = f"(SELECT * FROM {FRESH} WHERE {own})"
+    windows = _windows(context, view, fresh)
+    parts = [Part(fresh, (), windows)]
+    if old is not None:
+        parts.append(Part.file(old.path, old.windows, old.rows))
+    extra = f", DATE {quoted(date)} AS {PARTITION}" if view.window else ""
+    order = ", ".join(map(identifier, view.keys))
+    sql = f"SELECT *{extra} FROM ({combined_sql(view, parts)}) ORDER BY {order}"
+    path = context.tables.new_file(base.table, date)
+    rows, length = context.engine.copy(sql, path)
+    both = windows if old is None or windows is None or old.windows is None else windows.union(old.windows)
+    return TableFile(path, rows, length, date, both)
+
+
+def _windows(context: Context, view: CompiledView, fresh: str) -> Windows | None:
+    if view.window is None or view.window_us is None:
+        return None
+    found = context.engine.table(f"SELECT DISTINCT epoch_us({identifier(view.window)}) AS w FROM {fresh}")
+    return Windows.of(found["w"].to_pylist(), view.window_us, context.limits.windows_runs_max)

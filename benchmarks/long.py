@@ -1,0 +1,12 @@
+"""Run one benchmark that takes over a minute, by its name: `python -m benchmarks.long NAME`."""
+
+import sys
+from typing import Final
+
+from benchmarks.harness import run_named
+
+# name: what it measures. The module benchmarks/NAME.py has `def main() -> int`, as those of benchmarks/__main__.py.
+LONG: Final[dict[str, str]] = {}
+
+if __name__ == "__main__":
+    sys.exit(run_named(LONG, sys.argv[1:], "make long NAME=x"))

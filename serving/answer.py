@@ -1,0 +1,98 @@
+"""From a read plan to an answer: combine, finalize, the user's SQL on top, and the certificate with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from serving.certificate import Certificate, certify
+from serving.plan import plan
+from serving.session import Session
+from shardlake.core.combine import Part, finalized_sql, read_parquet
+from shardlake.core.errors import Missing, QueryRefused
+from shardlake.core.journal.port import Journal
+from shardlake.core.limits import Limits
+from shardlake.core.ports import ObjectStore, Tables
+from shardlake.core.readplan import ReadPlan, ViewPlan
+from shardlake.core.view import EVENTS, CompiledView
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+REPLANS_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """An answer as Python values, for printing."""
+
+    columns: Sequence[str]
+    rows: Sequence[tuple[Any, ...]]
+    certificate: Certificate
+
+
+class Server:
+    """Answers queries over views. `threads` is for one query; queries run one after the other."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: ObjectStore,
+        tables: Tables,
+        views: Mapping[str, CompiledView],
+        limits: Limits,
+        threads: int = 2,
+    ) -> None:
+        self._journal, self._store, self._tables = journal, store, tables
+        self._views, self._limits, self._threads = views, limits, threads
+
+    def rows(self, sql: str) -> Rows:
+        """Answer a SELECT over views as Python values. Raises: QueryRefused, Corrupt, Timeout."""
+        (columns, found), certificate = self._answer(sql, Session.rows)
+        return Rows(columns, found, certificate)
+
+    def arrow(self, sql: str) -> "tuple[pa.Table, Certificate]":
+        """Answer a SELECT over views as an Arrow table. Raises: as `rows`."""
+        return self._answer(sql, Session.arrow)
+
+    def _answer(self, sql: str, run: Any) -> Any:
+        """Plan, and run; a planned file that vanished meanwhile means to plan again, never to answer with less."""
+        for _ in range(REPLANS_MAX):
+            session = Session(self._threads, self._limits.query_memory, self._limits.query_timeout_s)
+            try:
+                views = self._named(session.names(sql))
+                made = plan(self._journal, self._store, self._tables, views)
+                parts = {name: view_parts(found, self._store) for name, found in made.views.items()}
+                relations = {name: finalized_sql(made.views[name].view, parts[name]) for name in parts}
+                session.define(relations, [path for found in parts.values() for part in found for path in part.paths])
+                return run(session, sql), certify(made)
+            except Missing:
+                continue
+            finally:
+                session.close()
+        raise Missing("files are replaced faster than a query can be planned: try again")
+
+    def _named(self, names: set[str]) -> list[CompiledView]:
+        by_name = {name.lower(): view for name, view in self._views.items()}
+        unknown = sorted(name for name in names if name.lower() not in by_name)
+        if unknown or not names:
+            asked = f"there is no view {unknown[0]}" if unknown else "the query names no view"
+            raise QueryRefused(f"{asked}; views are: {', '.join(sorted(self._views))}")
+        return [by_name[name.lower()] for name in sorted(names)]
+
+
+def view_parts(plan: ViewPlan, store: ObjectStore) -> list[Part]:
+    """The relations whose rows make up a view at its cut: batch files, stored partials, and rows without either."""
+    view = plan.view
+    parts = [Part.file(store.path(p.object), p.windows, p.rows) for p in plan.partials]
+    files = plan.batch.files if plan.batch else ()
+    if plan.from_master:
+        parts += [_computed(view, [file.path for file in files])] if files else []
+    else:
+        parts += [Part.file(file.path, file.windows, file.rows) for file in files]
+    if plan.segments:
+        parts.append(_computed(view, [store.path(ref) for ref in plan.segments]))
+    return parts
+
+
+def _computed(view: CompiledView, paths: Sequence[str]) -> Part:
+    return Part(f"({view.partial.replace(EVENTS, read_parquet(paths))})", tuple(paths), None)

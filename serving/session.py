@@ -1,0 +1,105 @@
+"""A DuckDB session for SQL that is not ours: it reads the planned files and nothing else.
+
+External access is off but for the exact files of the plan, settings are locked, and only a single SELECT is run.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+from shardlake.core.errors import Missing, QueryRefused, SumOverflow, Terminal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SETTINGS: Final = {
+    "TimeZone": "'UTC'",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "python_enable_replacements": "false",
+    "preserve_insertion_order": "false",
+    "max_temp_directory_size": "'10GB'",
+}
+
+
+class Timeout(Terminal):
+    """A query ran longer than it may; the setting is `limits.query_timeout_s`."""
+
+
+class Session:
+    """One query's connection: views are defined, the door is closed, then the user's SELECT runs."""
+
+    def __init__(self, threads: int, memory: str, timeout_s: float) -> None:
+        self._connection = duckdb.connect()
+        self._timeout_s = timeout_s
+        for name, value in SETTINGS.items():
+            self._connection.execute(f"SET {name} = {value}")
+        self._connection.execute(f"SET threads = {threads}")
+        self._connection.execute(f"SET memory_limit = '{memory}'")
+
+    def names(self, sql: str) -> set[str]:
+        """The tables that a query names. Raises: QueryRefused unless it is a single SELECT."""
+        try:
+            statements = self._connection.extract_statements(sql)
+        except duckdb.Error as error:
+            raise QueryRefused(f"the query cannot be read: {error}") from error
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise QueryRefused("a query is one SELECT (or WITH ... SELECT); views are defined in .sql files")
+        return {str(name) for name in self._connection.get_table_names(sql)}
+
+    def define(self, relations: Mapping[str, str], paths: Sequence[str]) -> None:
+        """Define each view by its SQL over some files, and close the door to everything else."""
+        allowed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        self._connection.execute(f"SET allowed_paths = [{allowed}]")
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET lock_configuration = true")
+        for name, sql in relations.items():
+            self._connection.execute(f'CREATE TEMP VIEW "{name}" AS {sql}')
+
+    def rows(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Run a SELECT: names of its columns, and its rows as Python values."""
+        with self._limit():
+            self._run(lambda: self._connection.execute(sql))
+            names = [str(column[0]) for column in self._connection.description or ()]
+            return names, self._run(self._connection.fetchall)
+
+    def arrow(self, sql: str) -> "pa.Table":
+        """Run a SELECT and return its rows as an Arrow table."""
+        with self._limit():
+            return self._run(lambda: self._connection.sql(sql).to_arrow_table())
+
+    def close(self) -> None:
+        """Give its memory back."""
+        self._connection.close()
+
+    def _limit(self) -> "_Limit":
+        return _Limit(self._connection, self._timeout_s)
+
+    def _run(self, work: Any) -> Any:
+        try:
+            return work()
+        except duckdb.InterruptException as error:
+            raise Timeout(f"the query ran for more than {self._timeout_s:g} s (limits.query_timeout_s)") from error
+        except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
+            raise SumOverflow(f"a value does not fit its column: {str(error).splitlines()[0]}") from error
+        except duckdb.IOException as error:
+            raise Missing(f"a planned file is gone: {error}") from error
+        except duckdb.Error as error:
+            raise QueryRefused(f"the query failed: {error}") from error
+
+
+class _Limit:
+    """Interrupts a connection that is still busy when the time is over."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, connection.interrupt)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()

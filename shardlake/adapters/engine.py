@@ -1,0 +1,75 @@
+"""The SQL engine: DuckDB, with the settings that make results repeatable and errors ours."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+
+from shardlake.adapters.disk import sync_folder, translated
+from shardlake.core.errors import SumOverflow, Transient
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # a query that prints its answer does without it
+
+SETTINGS: Final = {
+    "TimeZone": "UTC",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",  # a name in SQL must never resolve to a variable of ours
+}
+
+
+class Engine:
+    """One DuckDB connection, for one thread."""
+
+    def __init__(self, threads: int = 1, memory: str | None = None) -> None:
+        self._connection = duckdb.connect()
+        for name, value in SETTINGS.items():
+            self._connection.execute(f"SET {name} = '{value}'")
+        self._connection.execute(f"SET threads = {threads}")
+        if memory is not None:
+            self._connection.execute(f"SET memory_limit = '{memory}'")
+
+    def table(self, sql: str, tables: Mapping[str, "pa.Table"] | None = None) -> "pa.Table":
+        """Run a SELECT, in which each of `tables` can be named, and return its rows.
+
+        Raises: SumOverflow if a value does not fit its column.
+        """
+        given = tables or {}
+        for name, table in given.items():
+            self._connection.register(name, table)
+        try:
+            return self._connection.sql(sql).to_arrow_table()
+        except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
+            raise SumOverflow(f"a value does not fit its column: {str(error).splitlines()[0]}") from error
+        finally:
+            for name in given:
+                self._connection.unregister(name)
+
+    def run(self, sql: str) -> None:
+        """Run a statement whose result nobody wants. Raises: SumOverflow as `table`."""
+        try:
+            self._connection.execute(sql)
+        except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
+            raise SumOverflow(f"a value does not fit its column: {str(error).splitlines()[0]}") from error
+
+    def copy(self, sql: str, path: str) -> tuple[int, int]:
+        """Write a SELECT's rows to a new Parquet file, durably; return rows and bytes. Raises: SumOverflow, Transient."""
+        target = path.replace("'", "''")
+        with translated(f"write {path}"):
+            try:
+                self.run(f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3)")
+            except duckdb.IOException as error:
+                raise Transient(f"cannot write {path}: {error}") from error
+            with Path(path).open("rb+") as file:
+                os.fsync(file.fileno())
+                length = os.fstat(file.fileno()).st_size
+            sync_folder(Path(path).parent)
+        found = self._connection.execute(f"SELECT num_rows FROM parquet_file_metadata('{target}')").fetchall()
+        return int(found[0][0]), length
+
+    def close(self) -> None:
+        """Give its memory back."""
+        self._connection.close()

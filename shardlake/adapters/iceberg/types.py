@@ -1,0 +1,97 @@
+"""Column types as DuckDB writes them, and their counterparts in Iceberg.
+
+>>> str(iceberg_type("STRUCT(by TIMESTAMP, arg DECIMAL(9,2))[]", itertools.count(1)))
+'list<struct<2: by: optional timestamp, 3: arg: optional decimal(9, 2)>>'
+"""
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.transforms import IdentityTransform
+from pyiceberg.types import (
+    BooleanType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    IcebergType,
+    IntegerType,
+    ListType,
+    LongType,
+    NestedField,
+    StringType,
+    StructType,
+    TimestampType,
+)
+
+from shardlake.core.errors import ConfigError
+from shardlake.core.schema import Column
+
+_PLAIN: Final[dict[str, IcebergType]] = {
+    "BOOLEAN": BooleanType(),
+    "INTEGER": IntegerType(),
+    "BIGINT": LongType(),
+    "DOUBLE": DoubleType(),
+    "VARCHAR": StringType(),
+    "TIMESTAMP": TimestampType(),
+    "DATE": DateType(),
+}
+_DECIMAL: Final = re.compile(r"DECIMAL\((\d{1,2}), ?(\d{1,2})\)")
+_STRUCT: Final = re.compile(r"STRUCT\((.*)\)")
+_FIELD: Final = re.compile(r'(?:"([^"]+)"|(\w+)) +(.+)')
+_FIRST_PARTITION_ID: Final = 1000  # where Iceberg's own field ids of partitions begin
+
+
+def schema_of(columns: Sequence[Column]) -> Schema:
+    """Give the columns as an Iceberg schema; all may be NULL. Raises: ConfigError for a type without a counterpart."""
+    ids = itertools.count(1)
+    return Schema(*(NestedField(next(ids), c.name, iceberg_type(c.type, ids), doc=c.comment or None) for c in columns))
+
+
+def spec_of(schema: Schema, partition: str | None) -> PartitionSpec:
+    """Partition by the identity of a DATE column, or not at all. Raises: ConfigError if there is no such column."""
+    if partition is None:
+        return UNPARTITIONED_PARTITION_SPEC
+    field = next((f for f in schema.fields if f.name == partition), None)
+    if field is None or not isinstance(field.field_type, DateType):
+        raise ConfigError(f"partition {partition} is not a DATE column: name one")
+    return PartitionSpec(PartitionField(field.field_id, _FIRST_PARTITION_ID, IdentityTransform(), partition))
+
+
+def iceberg_type(text: str, ids: Iterator[int]) -> IcebergType:
+    """Give the counterpart of a type; `ids` numbers the fields that it consists of. Raises: ConfigError."""
+    if text in _PLAIN:
+        return _PLAIN[text]
+    if text.endswith("[]"):
+        number = next(ids)
+        return ListType(number, iceberg_type(text.removesuffix("[]"), ids), element_required=False)
+    if decimal := _DECIMAL.fullmatch(text):
+        return DecimalType(int(decimal[1]), int(decimal[2]))
+    if struct := _STRUCT.fullmatch(text):
+        return StructType(*(_field(field, ids) for field in _split(struct[1])))
+    accepted = ", ".join(_PLAIN)
+    raise ConfigError(
+        f"type {text} has no counterpart in Iceberg; accepted: {accepted}, DECIMAL(p,s), T[], STRUCT(f T)"
+    )
+
+
+def _field(text: str, ids: Iterator[int]) -> NestedField:
+    match = _FIELD.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"{text!r} is not a field of a STRUCT: write a name and a type")
+    return NestedField(next(ids), match[1] or match[2], iceberg_type(match[3], ids))
+
+
+def _split(text: str) -> list[str]:
+    """Split the fields of a STRUCT at the commas that stand in no brackets."""
+    fields, depth = [""], 0
+    for char in text:
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth == 0:
+            fields.append("")
+        else:
+            fields[-1] += char
+    return [field.strip() for field in fields]

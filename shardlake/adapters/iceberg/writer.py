@@ -1,0 +1,170 @@
+"""What changes batch tables in Iceberg: creating, committing, dropping and sweeping them."""
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.table import Table, TableProperties
+
+from shardlake.adapters.disk import make_folder, translated, write_file
+from shardlake.adapters.iceberg.catalog import errors, identifier, open_catalog
+from shardlake.adapters.iceberg.commit import Staged, stage
+from shardlake.adapters.iceberg.rebuild import rebuild, references, token_of
+from shardlake.adapters.iceberg.types import schema_of, spec_of
+from shardlake.adapters.table_files import changed
+from shardlake.adapters.table_index import (
+    FORMAT,
+    FORMAT_PROPERTY,
+    Dropped,
+    Sidecar,
+    local_path,
+    read_sidecar,
+    sidecar_path,
+)
+from shardlake.core.errors import Conflict, Terminal, Transient
+from shardlake.core.ports import Snapshot, TableFile
+from shardlake.core.schema import Column
+from shardlake.core.seam import NOTHING, Seam
+
+METADATA_FILES_MAX: Final = 10  # older metadata files go with each commit; a reader has opened its own long before
+
+
+class Writer:
+    """The tables under a folder, for writing. Not for two threads at once."""
+
+    def __init__(self, root: Path, keep: int, *, sync: bool) -> None:
+        self._root = root
+        self._keep = keep
+        self._sync = sync
+        self._catalog: SqlCatalog = open_catalog(root, sync=sync)
+
+    def close(self) -> None:
+        """Let go of the catalog."""
+        self._catalog.engine.dispose()
+
+    def create(self, name: str, columns: Sequence[Column], partition: str | None) -> Snapshot:
+        """Make an empty table. Raises: Conflict if it exists, ConfigError, Transient."""
+        schema = schema_of(columns)
+        spec = spec_of(schema, partition)
+        properties = {
+            FORMAT_PROPERTY: str(FORMAT),
+            TableProperties.COMMIT_NUM_RETRIES: "0",  # a try again would add this run's files to another run's seam
+            TableProperties.DEFAULT_NAME_MAPPING: schema.name_mapping.model_dump_json(),
+            TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED: "true",
+            TableProperties.METADATA_PREVIOUS_VERSIONS_MAX: str(METADATA_FILES_MAX),
+        }
+        location = str(self._root / name)
+        with errors(f"create table {name}"):
+            table = self._catalog.create_table(identifier(name), schema, location, spec, properties=properties)
+        return Snapshot(name, token_of(table), NOTHING)
+
+    def rebuild(self, name: str) -> Snapshot | None:
+        """Read a table's newest snapshot from its manifests, and write its sidecar. Raises: as `Tables.load`."""
+        table = self._table(name)
+        if table is None:
+            return None
+        with errors(f"read table {name}"):
+            found = rebuild(name, table)
+        if found.metadata:
+            self._write_sidecar(found)
+        return found.snapshot
+
+    def commit(
+        self,
+        base: Snapshot,
+        add: Sequence[TableFile],
+        remove: Sequence[TableFile],
+        seam: Seam,
+        properties: Mapping[str, str],
+    ) -> Snapshot:
+        """Change files and seam in one snapshot. Raises: as `Tables.commit`; Transient if it surely did not happen."""
+        what = f"commit to table {base.table}"
+        table = self._table(base.table)
+        if table is None or token_of(table) != base.token:
+            raise Conflict(f"cannot {what}: it is no longer at {base.token}; read it again")
+        files = changed(base, add, remove)
+        with errors(what):
+            before = self._sidecar(base.table, table)
+            staged = stage(table, add, remove, seam, properties, self._keep)
+        after = Snapshot(base.table, staged.token, seam, files, dict(properties))
+        sidecar = self._following(before, after, remove, staged)
+        try:
+            self._write_sidecar(sidecar)
+            with errors(what):
+                staged.transaction.commit_transaction()
+        except (Conflict, Terminal, Transient):  # it surely did not happen; after any other error it may have
+            self._remove([*staged.written, str(self._path(after))])
+            raise
+        due = (d.paths for d in (*before.dropped, *sidecar.dropped) if d.sequence <= staged.oldest_kept)
+        self._remove(path for paths in due for path in paths)
+        return after
+
+    def drop(self, name: str) -> None:
+        """Remove a table and its files; one that is not there is passed over."""
+        with errors(f"drop table {name}"):
+            with suppress(NoSuchTableError):
+                self._catalog.drop_table(identifier(name))
+            with suppress(FileNotFoundError):
+                shutil.rmtree(self._root / name)
+
+    def sweep(self, name: str) -> int:
+        """Remove the files that no kept snapshot references, and tell how many there were.
+
+        List, then an empty commit, then look: a run that wrote files before the listing has either committed
+        them, so that they are referenced, or started from a snapshot that is no longer the newest, and fails.
+        Raises: Conflict if a run committed meanwhile (sweep again later), and as `commit`.
+        """
+        listed = {str(path) for path in (self._root / name).rglob("*") if path.is_file()}
+        base = self.rebuild(name)
+        if base is None:
+            return 0
+        self.commit(base, (), (), base.seam, base.properties)
+        table = self._table(name)
+        if table is None:
+            return 0
+        with errors(f"sweep table {name}"):
+            garbage = listed - references(table, self._root / name)
+        self._remove(garbage)
+        return len(garbage)
+
+    def _table(self, name: str) -> Table | None:
+        with errors(f"read table {name}"):
+            try:
+                return self._catalog.load_table(identifier(name))
+            except NoSuchTableError:
+                return None
+
+    def _sidecar(self, name: str, table: Table) -> Sidecar:
+        newest = table.metadata.current_snapshot()
+        found = read_sidecar(self._root / name, newest.snapshot_id) if newest else None
+        return found or rebuild(name, table)
+
+    def _following(self, before: Sidecar, after: Snapshot, remove: Sequence[TableFile], staged: Staged) -> Sidecar:
+        """Write down what this commit leaves behind, and pass on what is not due yet.
+
+        What was due at the commit before was removed then, or is now, if that commit's process died.
+        """
+        gone = [file.path for file in remove]
+        gone += [path for path in (*before.metadata, *staged.written) if path not in staged.metadata]
+        gone += [str(self._path(before.snapshot))] if before.metadata else []
+        dropped = (*before.dropped, Dropped(staged.sequence, tuple(gone)))
+        return Sidecar(after, staged.metadata, tuple(d for d in dropped if d.sequence > staged.oldest_before))
+
+    def _path(self, snapshot: Snapshot) -> Path:
+        return sidecar_path(self._root / snapshot.table, int(snapshot.token))
+
+    def _write_sidecar(self, sidecar: Sidecar) -> None:
+        path = self._path(sidecar.snapshot)
+        make_folder(path.parent, sync=self._sync)
+        with translated(f"write {path}"):
+            write_file(path, msgspec.json.encode(sidecar), sync=self._sync)
+
+    def _remove(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            with suppress(OSError):  # what stays is found by a sweep
+                local_path(path).unlink(missing_ok=True)

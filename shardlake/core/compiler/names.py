@@ -1,0 +1,49 @@
+"""Column names: which there are, which a view may use, and what was probably meant."""
+
+from difflib import get_close_matches
+
+from sqlglot import exp
+
+from shardlake.core.algebra.state import Term
+from shardlake.core.compiler.text import ViewText
+from shardlake.core.schema import SourceSchema
+
+
+def quoted(name: str) -> str:
+    """Write a name so that no keyword is in its way.
+
+    >>> quoted("at")
+    '"at"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def canonical(select: exp.Select, schema: SourceSchema) -> exp.Select:
+    """Give every column the spelling of the schema, so that equal expressions are equal trees."""
+    for node in select.find_all(exp.Column):
+        column = schema.column(node.name)
+        if column is None or node.table.lower() not in ("", schema.name.lower()):
+            continue
+        node.this.set("this", column.name)
+        node.this.set("quoted", False)
+        node.set("table", None)
+    return select
+
+
+def source_column(text: ViewText, schema: SourceSchema, node: exp.Column) -> Term:
+    """Resolve a column of the source. Raises: ViewRefused if there is none, or a view may not use it."""
+    if node.table:
+        text.refuse(node, f"{node.table}.{node.name} is not a column of {schema.name}", f"write {node.name}")
+    if node.name.startswith("_"):
+        reason = f"{node.name} says how the event was read, which differs when it is read again"
+        text.refuse(node, reason, f"use a column of {schema.name}")
+    column = schema.column(node.name)
+    if column is None:
+        text.refuse(node, f"{schema.name} has no column {node.name}", _nearest(node.name, schema))
+    return Term(quoted(column.name), column.type)
+
+
+def _nearest(name: str, schema: SourceSchema) -> str:
+    names = {c.name.lower(): c.name for c in schema.columns}
+    near = get_close_matches(name.lower(), names, n=1)
+    return f"did you mean {names[near[0]]}?" if near else f"its columns are {', '.join(names.values())}"

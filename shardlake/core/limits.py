@@ -1,0 +1,29 @@
+"""Every limit, by name, in one place; units last. Each can be set in the configuration."""
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The limits of the layers, with defaults for two cores and a few GiB."""
+
+    chunk_rows_max: int = 100_000  # per-query overhead is amortised from tens of thousands of rows on
+    chunk_bytes_max: int = 128 << 20
+    chunk_age_s: float = 1.0
+    block_bytes: int = 8 << 20
+    line_bytes_max: int = 1 << 20
+    letter_bytes_max: int = 16 << 20
+    ids_max: int = 2_000_000  # remembered event ids per lane: 32 bytes each in memory
+    ids_age_s: float = 7 * 86_400.0  # CloudFront delivers up to a day late; a copy may come days later
+    id_logs_max: int = 256  # segments whose ids a lane's state names one by one; older ones are folded together
+    pages_max: int = 64
+    windows_runs_max: int = 64
+    commit_retries_max: int = 8
+    retry_first_s: float = 0.05
+    retry_longest_s: float = 5.0
+    poll_interval_s: float = 0.5
+    settle_s: float = 1.0
+    worker_expiry_s: float = 10.0
+    batch_rows_max: int = 2_000_000  # rows of entries that one pass of a batch run holds in memory
+    snapshots_max: int = 10
+    query_memory: str = "4GB"
+    query_timeout_s: float = 300.0

@@ -1,0 +1,127 @@
+"""Decoded events on their way to one entry: bounded by rows, bytes and age.
+
+A chunk is cut once and everything is computed from that cut: one segment, and one partial for each view, over
+the same ranges. Rows keep their order of position within a shard until duplicates have been marked.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from shardlake.adapters.arrow import constant, ints, longs, timestamps
+from shardlake.core.limits import Limits
+from shardlake.core.positions import Position, SeqRange
+
+LETTERS: Final = pa.schema(
+    [
+        ("_shard", pa.string()),
+        ("_sequence", pa.string()),
+        ("_sub", pa.int64()),
+        ("_arrival", pa.timestamp("us")),
+        ("origin", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("payload", pa.binary()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The events and dead letters of one range of one shard.
+
+    `rows` has the source's columns, in order of position; `sequence` the encoded sequence number, one for all rows or
+    one a row; `sub` the sub-sequence numbers; `arrival_us` one for all rows or one a row. `letters` has the columns of
+    LETTERS.
+    """
+
+    range: SeqRange
+    rows: pa.Table
+    sequence: str | pa.Array
+    sub: npt.NDArray[np.int64]
+    arrival_us: int | npt.NDArray[np.int64]
+    letters: pa.Table | None = None
+    parents: tuple[str, ...] = ()
+
+    def event_columns(self) -> Iterator[tuple[str, pa.Array]]:
+        """The columns that every event has, but for whether it is a duplicate."""
+        count = self.rows.num_rows
+        yield "_shard", constant(self.range.shard, count)
+        yield "_sequence", constant(self.sequence, count) if isinstance(self.sequence, str) else self.sequence
+        yield "_sub", longs(self.sub)
+        arrival = np.full(count, self.arrival_us) if isinstance(self.arrival_us, int) else self.arrival_us
+        yield "_arrival", timestamps(arrival)
+        yield "_weight", ints(np.ones(count, dtype=np.int32))
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Pieces that will be one entry. `opened_s` is when the first one came, on the monotonic clock."""
+
+    limits: Limits
+    pieces: list[Piece] = field(default_factory=list)
+    rows: int = 0
+    size: int = 0
+    opened_s: float = 0.0
+
+    def add(self, piece: Piece, now_s: float) -> None:
+        """Take a piece in; it continues its shard where the last piece of that shard ended."""
+        if not self.pieces:
+            self.opened_s = now_s
+        self.pieces.append(piece)
+        self.rows += piece.rows.num_rows
+        self.size += piece.rows.nbytes
+
+    def is_full(self) -> bool:
+        """Tell whether a limit of rows or bytes is reached."""
+        return self.rows >= self.limits.chunk_rows_max or self.size >= self.limits.chunk_bytes_max
+
+    def is_due(self, now_s: float) -> bool:
+        """Tell whether it is old enough to be committed as it is."""
+        return bool(self.pieces) and now_s - self.opened_s >= self.limits.chunk_age_s
+
+    def ranges(self) -> tuple[SeqRange, ...]:
+        """One range for each shard: the pieces of a shard continue one another."""
+        joined: dict[str, SeqRange] = {}
+        for piece in self.pieces:
+            mine = piece.range
+            before = joined.get(mine.shard)
+            if before is not None and not mine.follows(before):
+                raise ValueError(f"{mine} does not continue {before}")
+            first = mine if before is None else before
+            kind = "gap" if "gap" in (mine.kind, first.kind) else "data"
+            joined[mine.shard] = SeqRange(mine.shard, first.after, mine.upto, kind)
+        return tuple(joined.values())
+
+    def upto(self, shard: str) -> Position | None:
+        """How far a shard was read into this chunk; None if it is not in it."""
+        return next((p.range.upto for p in reversed(self.pieces) if p.range.shard == shard), None)
+
+    def slices(self) -> list[tuple[str, int, int]]:
+        """Which rows of `events` came from which shard: (shard, start, stop)."""
+        stops = np.cumsum([piece.rows.num_rows for piece in self.pieces]).tolist()
+        starts = [0, *stops[:-1]]
+        return [(p.range.shard, a, b) for p, a, b in zip(self.pieces, starts, stops, strict=True)]
+
+    def events(self) -> pa.Table:
+        """All rows with their event columns, duplicates not yet marked."""
+        return pa.concat_tables(_with_columns(piece) for piece in self.pieces)
+
+    def letters(self) -> pa.Table:
+        """The dead letters of all pieces."""
+        return pa.concat_tables([LETTERS.empty_table(), *(p.letters for p in self.pieces if p.letters is not None)])
+
+    def parents(self) -> Mapping[str, tuple[str, ...]]:
+        """The parents of the shards that begin in this chunk."""
+        return {p.range.shard: p.parents for p in self.pieces if p.parents}
+
+
+def _with_columns(piece: Piece) -> pa.Table:
+    table = piece.rows
+    for name, column in piece.event_columns():
+        table = table.append_column(name, column)
+    return table

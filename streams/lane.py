@@ -1,0 +1,259 @@
+"""A lane in the hands of its owner: the head it last saw, its state, and the ways to move it on.
+
+Every change goes through `_land`. A conflict is first compared with our own commit id, because it may have
+been us; an unknown outcome is decided by sending the identical transaction again, after which slot n+1 is
+filled either way. Files are put under names of (lane, n+1, random) before the transaction, and never twice:
+if only fences came between, the change is made anew under the next number.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+
+from shardlake.core.errors import Conflict, Corrupt, OutcomeUnknown, Transient
+from shardlake.core.journal import objects as stored
+from shardlake.core.journal import operations, reading, rows
+from shardlake.core.journal.objects import Carried, HeldShard, IdLog, LaneState, Manifest, RangeRow
+from shardlake.core.journal.operations import Transaction
+from shardlake.core.journal.port import Journal
+from shardlake.core.journal.rows import Entry, Head, ObjectRef, ShardRow, WorkerRow
+from shardlake.core.limits import Limits
+from shardlake.core.ports import Clock, ObjectStore
+from shardlake.adapters.crashpoints import reach
+
+END_TEXT: Final = "~"
+FOLDED: Final = "ids.parquet"
+Item = TypeVar("Item")
+
+
+class LaneLost(Conflict):
+    """The lane has another owner, or moved on in a way that its owner did not do: drop it and open it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """The ids of a state's first `logs` logs in one object, FOLDED, that takes their place."""
+
+    logs: int
+    rows: memoryview
+    ids: int
+    arrival_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A chunk ready to be committed: its objects as bytes by short name, and what its manifest says of them.
+
+    `manifest` is called with the lane, the number and the references of the objects that were put, because
+    these are known only per attempt. Of the state's pages the first `keep_pages` stay, the others are in this entry's.
+    """
+
+    ranges: tuple[RangeRow, ...]
+    files: Mapping[str, bytes | memoryview]
+    manifest: Callable[[int, int, Mapping[str, ObjectRef]], Manifest]
+    ids: int = 0
+    arrival_us: int = 0
+    keep_pages: int | None = None
+    fold: Fold | None = None
+
+
+class Lane:
+    """An owned lane. Not safe for several threads; another process may own it at any time."""
+
+    def __init__(
+        self, journal: Journal, store: ObjectStore, clock: Clock, new_id: Callable[[], str], limits: Limits, head: Head
+    ) -> None:
+        self._journal, self._store, self._clock, self._new_id, self._limits = journal, store, clock, new_id, limits
+        self.head = head
+        self.state = read_state(store, head)
+
+    @classmethod
+    def take(
+        cls,
+        journal: Journal,
+        store: ObjectStore,
+        clock: Clock,
+        new_id: Callable[[], str],
+        limits: Limits,
+        *,
+        lane: int,
+        worker: str,
+        source: str,
+        old: WorkerRow | None = None,
+    ) -> "Lane":
+        """Become the owner of a lane. Raises: LaneLost if it moved meanwhile, Corrupt if it reads another source."""
+        owned = cls(journal, store, clock, new_id, limits, reading.read_head(journal, lane))
+        owned._land(operations.take(owned.head, new_id(), worker, source, old))
+        return owned
+
+    def position(self, shard: str) -> str | None:
+        """How far a shard was read, as text; None if the lane does not hold it."""
+        held = self.state.shards.get(shard)
+        return held.at if held else None
+
+    def commit(self, prepared: Prepared) -> Entry:
+        """Count a chunk. Raises: LaneLost, Transient, OutcomeUnknown; Corrupt if its ranges do not follow the state."""
+        return self._change(lambda: self._commit(prepared))
+
+    def release(self, shard: str) -> Entry:
+        """Let a shard go free. Raises: as `commit`."""
+        return self._change(lambda: self._release(shard))
+
+    def adopt(self, shard: str) -> Entry:
+        """Take in a free shard. Raises: as `commit`; Corrupt if it is not free or its parents have not ended."""
+        return self._change(lambda: self._adopt(shard))
+
+    def fence(self) -> Entry:
+        """Fill the next slot. Raises: as `commit`."""
+        return self._change(lambda: (operations.fence(self.head, self._new_id()), self.state))
+
+    def _change(self, build: Callable[[], tuple[Transaction, LaneState]]) -> Entry:
+        for _ in range(self._limits.commit_retries_max):
+            transaction, state = build()
+            try:
+                self._land(transaction)
+            except LaneLost:
+                self._follow_fences()
+                continue
+            self.state = state
+            return transaction.entry
+        raise LaneLost(f"lane {self.head.lane} was fenced {self._limits.commit_retries_max} times in a row")
+
+    def _follow_fences(self) -> None:
+        """Go on from the present head if nothing but fences came between; else the lane is lost."""
+        now = reading.read_head(self._journal, self.head.lane)
+        if now != msgspec.structs.replace(self.head, n=now.n, commit=now.commit):
+            raise LaneLost(f"lane {now.lane} moved to entry {now.n} under {now.owner or 'nobody'}")
+        self.head = now
+
+    def _land(self, transaction: Transaction) -> None:
+        pause, unknown = self._limits.retry_first_s, False
+        for _ in range(self._limits.commit_retries_max):
+            try:
+                self._journal.transact(transaction.writes)
+            except Conflict:
+                self._decide(transaction)
+                break
+            except OutcomeUnknown:
+                unknown = True
+            except Transient:
+                pass
+            else:
+                break
+            self._clock.sleep_s(pause)
+            pause = min(2 * pause, self._limits.retry_longest_s)
+        else:
+            kind = OutcomeUnknown if unknown else Transient
+            raise kind(f"entry {transaction.entry.n} of lane {self.head.lane} could not be committed: the journal is out of reach")
+        reach("stream:after-transaction")
+        self.head = transaction.head
+
+    def _decide(self, transaction: Transaction) -> None:
+        entry = reading.read_entry(self._journal, transaction.entry.lane, transaction.entry.n)
+        if entry is None:
+            raise LaneLost(f"entry {transaction.entry.n} of lane {transaction.entry.lane} is refused: a shard has moved")
+        if entry.commit != transaction.entry.commit:
+            raise LaneLost(f"entry {entry.n} of lane {entry.lane} is somebody else's")
+
+    def _folder(self) -> str:
+        return f"lanes/{self.head.lane:04d}/{self.head.n + 1:012d}-{self._new_id()}"
+
+    def _commit(self, prepared: Prepared) -> tuple[Transaction, LaneState]:
+        folder, number = self._folder(), self.head.n + 1
+        refs = dict(self._store.put(folder, prepared.files))
+        reach("stream:after-files")
+        manifest = prepared.manifest(self.head.lane, number, refs)
+        state = advance(self.state, manifest, prepared, refs, self._limits)
+        ended = [row.shard for row in prepared.ranges if row.upto == END_TEXT]
+        small: dict[str, bytes | memoryview] = {"manifest.json": stored.encode(manifest), "state.json": stored.encode(state)}
+        carried = (Carried(state.ids, state.pages, self.state.shards[shard].ancestors) for shard in ended)
+        small |= {f"carried-{i}.json": stored.encode(found) for i, found in enumerate(carried)}
+        refs |= self._store.put(folder, small)
+        reach("stream:after-manifest")
+        left = {s: (self._shard_row(s), refs[f"carried-{i}.json"]) for i, s in enumerate(ended)}
+        commit_id = self._new_id()
+        return operations.commit(self.head, commit_id, refs["manifest.json"], refs["state.json"], left), state
+
+    def _release(self, shard: str) -> tuple[Transaction, LaneState]:
+        row, held = self._shard_row(shard), self.state.shards.get(shard)
+        if held is None:
+            raise Corrupt(f"lane {self.head.lane} does not hold shard {shard}")
+        state = msgspec.structs.replace(self.state, shards={s: h for s, h in self.state.shards.items() if s != shard})
+        carried = Carried(self.state.ids, self.state.pages, held.ancestors)
+        files = {"state.json": stored.encode(state), "carried.json": stored.encode(carried)}
+        refs = self._store.put(self._folder(), files)
+        transaction = operations.release(self.head, self._new_id(), row, held.at, refs["state.json"], refs["carried.json"])
+        return transaction, state
+
+    def _adopt(self, shard: str) -> tuple[Transaction, LaneState]:
+        row = self._shard_row(shard)
+        parents = [self._shard_row(parent) for parent in row.parents]
+        carried = [self._read_carried(r) for r in (row, *parents) if r.carried is not None]
+        ancestors = {a for c in carried for a in c.ancestors} | set(row.parents)
+        held = HeldShard(row.at, row.parents, tuple(sorted(ancestors - {shard})))
+        state = LaneState(
+            self.state.shards | {shard: held},
+            tuple(sorted(union(self.state.ids, *(c.ids for c in carried)), key=lambda log: log.arrival_us)),
+            union(self.state.pages, *(c.pages for c in carried)),
+        )
+        refs = self._store.put(self._folder(), {"state.json": stored.encode(state)})
+        return operations.adopt(self.head, self._new_id(), row, parents, refs["state.json"]), state
+
+    def _read_carried(self, row: ShardRow) -> Carried:
+        if row.carried is None:
+            return Carried()
+        return stored.decode(Carried, row.carried.name, self._store.get(row.carried))
+
+    def _shard_row(self, shard: str) -> ShardRow:
+        key = rows.shard_key(shard)
+        value = self._journal.get([key]).get(key)
+        if value is None:
+            raise Corrupt(f"the journal has no shard {shard}: discover it first")
+        return rows.decode(ShardRow, key, value)
+
+
+def read_state(store: ObjectStore, head: Head) -> LaneState:
+    """Read the state object that a head references; a lane without one holds nothing."""
+    return LaneState() if head.state is None else stored.decode(LaneState, head.state.name, store.get(head.state))
+
+
+def advance(
+    state: LaneState, manifest: Manifest, prepared: Prepared, refs: Mapping[str, ObjectRef], limits: Limits
+) -> LaneState:
+    """Move a lane's state past an entry. Raises: Corrupt if a range does not begin where its shard stands."""
+    shards = dict(state.shards)
+    for row in prepared.ranges:
+        held = shards.get(row.shard)
+        if held is None or held.at != row.after:
+            stands = f"stands at {held.at}" if held else "is not held"
+            raise Corrupt(f"shard {row.shard} {stands}; a chunk continues it from {row.after}")
+        shards[row.shard] = msgspec.structs.replace(held, at=row.upto)
+    left = {s: h for s, h in shards.items() if h.at != END_TEXT}
+    logs = state.ids
+    if prepared.fold is not None:
+        fold = prepared.fold
+        logs = (IdLog(refs[FOLDED], fold.ids, fold.arrival_us), *logs[fold.logs :])
+    if manifest.segment is not None and prepared.ids:
+        logs = within_horizon((*logs, IdLog(manifest.segment, prepared.ids, prepared.arrival_us)), limits)
+    pages = state.pages if manifest.pages is None else (*state.pages[: prepared.keep_pages], manifest.pages)
+    return LaneState(left, logs, pages)
+
+
+def within_horizon(logs: Sequence[IdLog], limits: Limits) -> tuple[IdLog, ...]:
+    """Forget the oldest logs, as far as the newer ones alone fill the horizon in ids, or it ended before them in time."""
+    newest = max(log.arrival_us for log in logs)
+    kept: list[IdLog] = []
+    total = 0
+    for log in reversed(logs):
+        if total >= limits.ids_max or newest - log.arrival_us > limits.ids_age_s * 1e6:
+            continue
+        kept.append(log)
+        total += log.ids
+    return tuple(reversed(kept))
+
+
+def union(*parts: Sequence[Item]) -> tuple[Item, ...]:
+    """Join sequences, each item once, at its first place."""
+    return tuple(dict.fromkeys(item for part in parts for item in part))
