@@ -10,6 +10,7 @@ scan, where whole row groups are left out, but neither `NOT (ranges)` nor `IS NO
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import pairwise
 from typing import Final
 
@@ -66,11 +67,24 @@ def _is_ranged(view: CompiledView) -> bool:
     return any(column.name == view.window and column.type == "TIMESTAMP" for column in view.columns)
 
 
+class _Side(Enum):
+    INSIDE = "inside"
+    OUTSIDE = "outside"
+    MIXED = "mixed"
+
+
+def _side(part: Part, held: Windows) -> _Side:
+    if part.windows is None:
+        return _Side.MIXED
+    if not part.windows.intersects(held):
+        return _Side.OUTSIDE
+    return _Side.INSIDE if part.windows.within(held) else _Side.MIXED
+
+
 def _split(view: CompiledView, parts: Sequence[Part], held: Windows) -> str:
     """Combine in the windows that are held twice, pass through the others; each part only where it can have rows."""
-    inside = [part for part in parts if part.windows is not None and part.windows.within(held)]
-    outside = [part for part in parts if part.windows is not None and not part.windows.intersects(held)]
-    mixed = [part for part in parts if part not in inside and part not in outside]
+    sides = [_side(part, held) for part in parts]
+    inside, outside, mixed = ([p for p, its in zip(parts, sides, strict=True) if its is side] for side in _Side)
     key = _identifier(view.window or "")
     combined = _combine(view, inside, mixed, _within(key, held.runs), held)
     return _union([combined, *_reads(view, outside), *_reads(view, mixed, _without(key, held.runs))])

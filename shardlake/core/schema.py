@@ -16,15 +16,11 @@ _DECIMAL = re.compile(r"DECIMAL\((\d{1,2}),(\d{1,2})\)")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its name, its type out of the closed set, and what it means, with its unit."""
+    """A column: its name, its type as DuckDB writes it, and what it means, with its unit."""
 
     name: str
     type: str
     comment: str = ""
-
-    def __post_init__(self) -> None:
-        if self.type not in PLAIN_TYPES and self.decimal is None:
-            raise Terminal(f"column {self.name} has type {self.type}; accepted: {', '.join(PLAIN_TYPES)}, DECIMAL(p,s)")
 
     @property
     def decimal(self) -> tuple[int, int] | None:
@@ -41,6 +37,12 @@ class SourceSchema:
     columns: tuple[Column, ...]
     event_time: str
     event_id: str | None = None
+
+    def __post_init__(self) -> None:
+        for column in self.columns:
+            if column.type not in PLAIN_TYPES and column.decimal is None:
+                accepted = f"{', '.join(PLAIN_TYPES)}, DECIMAL(p,s)"
+                raise Terminal(f"column {column.name} of {self.name} has type {column.type}; accepted: {accepted}")
 
     def column(self, name: str) -> Column | None:
         """Find a column by its name, case-insensitively as SQL does."""

@@ -6,6 +6,7 @@ for any answer evaluates the views plainly, in Python, over the events that the 
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from serving.plan import plan
 from shardlake.adapters.engine import Engine
 from shardlake.adapters.readers import MASTER
 from shardlake.core.combine import finalized_sql
-from shardlake.core.errors import Conflict, OutcomeUnknown
+from shardlake.core.errors import Conflict, OutcomeUnknown, Transient
 from shardlake.core.journal import operations, reading
 from shardlake.core.journal.port import Journal
 from shardlake.core.limits import Limits
@@ -30,9 +31,10 @@ from shardlake.core.readplan import ReadPlan
 from shardlake.core.schema import Column, SourceSchema
 from shardlake.core.view import CompiledView
 from shardlake.testing.late import LateJournal
+from shardlake.testing.plain import EPOCH_US, Click
 from streams.chunk import Chunk, Piece
 from streams.committer import Committer
-from streams.lane import Lane, LaneLost
+from streams.lane import Lane
 
 SCHEMA: Final = SourceSchema(
     "clicks",
@@ -57,31 +59,6 @@ ARROW: Final = pa.schema(
 )
 PARENTS: Final[Mapping[str, tuple[str, ...]]] = {"a": (), "b": (), "c": ("a",), "d": ("a", "b")}
 BASE: Final = 10**40  # sequence numbers that no integer column holds, with a growing number of digits
-EPOCH_US: Final = 1_700_000_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Click:
-    """One event as the producer knows it."""
-
-    minute: int
-    page: str | None
-    cost: int | None
-    weight: float | None
-    click_id: str | None
-
-    def row(self) -> dict[str, object]:
-        """The event as a row of the source."""
-        happened = EPOCH_US + self.minute * 60_000_000
-        return {
-            "happened": happened,
-            "page": self.page,
-            "cost": self.cost,
-            "weight": self.weight,
-            "click_id": self.click_id,
-        }
-
-
 def position_of(index: int) -> Position:
     """The position of a shard's event; index 0 is the first, and the numbers gain a digit on the way."""
     return Position(BASE * 9 + BASE * index, 0)
@@ -141,7 +118,7 @@ class World:
         """Let a worker do something; if it lost its lane, or cannot know, it gives up. Tell whether it went well."""
         try:
             work(worker.committer)
-        except (LaneLost, OutcomeUnknown):
+        except (Conflict, OutcomeUnknown, Transient):
             self.journal.fault = "none"
             if self.now.get(worker.lane) is worker:
                 del self.now[worker.lane]
@@ -185,25 +162,27 @@ class World:
         parents = PARENTS[shard] if after == ORIGIN else ()
         return Piece(SeqRange(ShardId(shard), after, upto), rows, sequence, sub, EPOCH_US + last, parents=parents)
 
-    def context(self) -> Context:
+    def context(self, tables: Tables | None = None) -> Context:
         """What a batch run gets."""
         sort = ("page", "happened")
-        return Context(self.inner, self.store, self.tables, self.engine, SCHEMA, sort, self.new_id, self.limits)
+        return Context(self.inner, self.store, tables or self.tables, self.engine, SCHEMA, sort, self.new_id, self.limits)
 
-    def batch(self) -> None:
-        """Run the batch layer over everything committed."""
-        run(self.context(), list(self.views.values()))
+    def batch(self, tables: Tables | None = None) -> None:
+        """Run the batch layer over everything committed; if another run was first, that is all right."""
+        with suppress(Conflict):
+            run(self.context(tables), list(self.views.values()))
 
     def rebuild(self, view: str) -> None:
         """Rebuild a view's table from the master dataset, if there is one."""
         if MASTER in reading.read_pointers(self.inner):
             rebuild(self.context(), self.views[view])
 
-    def plan(self) -> ReadPlan:
+    def plan(self, tables: Tables | None = None) -> ReadPlan:
         """Plan an answer over all views; its cut may not go back."""
-        made = plan(self.inner, self.store, self.tables, list(self.views.values()))
+        made = plan(self.inner, self.store, tables or self.tables, list(self.views.values()))
         cut = made.cut.cut()
-        assert all(cut.get(lane, 0) >= n for before in self.cuts[-1:] for lane, n in before.items()), "a cut went back"
+        if any(cut.get(lane, 0) < n for before in self.cuts[-1:] for lane, n in before.items()):
+            raise AssertionError(f"a cut went back from {self.cuts[-1]} to {cut}")
         self.cuts.append(cut)
         return made
 

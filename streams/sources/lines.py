@@ -159,19 +159,15 @@ class _Cutter:
             self._tail, self._tail_size = [], 0
 
     def end(self, broken: Broken | None) -> Iterator[Span]:
-        faults: list[Fault] = []
         if broken is None or not broken.inside:
             self._whole += self._tail
             self._tail = []
-        if self._long is not None and (broken is None or not broken.inside):
-            yield self._give_long(self._long)
-        *spans, last = [*self._give(), Span(self._line, 0, b"")]
-        if spans and not last.lines:
-            last = spans.pop()
+            if self._long is not None:
+                yield self._give_long(self._long)
+        *spans, last = list(self._give()) or [Span(self._line, 0, b"")]
         yield from spans
-        if broken is not None:
-            faults = self._faults(broken)
-        yield replace(last, faults=tuple(faults), last=True)
+        faults = self._faults(broken) if broken is not None else ()
+        yield replace(last, faults=(*last.faults, *faults), last=True)
 
     def _faults(self, broken: Broken) -> list[Fault]:
         partial = Sample.of((bytes(part) for part in self._tail), self._cuts.line_bytes_max)

@@ -119,5 +119,5 @@ def _match(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
     if not pattern:
         return not parts
     if pattern[0] == _DEEP:
-        return any(_match(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
+        return len(pattern) == 1 or any(_match(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
     return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _match(parts[1:], pattern[1:])

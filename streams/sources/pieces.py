@@ -16,7 +16,6 @@ from streams.sources.lines import Broken, Sample
 PLAIN_BYTES: Final = 1 << 20
 PIECE_BYTES: Final = 256 << 10  # decoded: fits the caches of a core
 READ_BYTES: Final = 128 << 10  # compressed
-_CAREFUL_BYTES: Final = 64 << 10
 _GZIP: Final = b"\x1f\x8b"
 _WITH_HEADER: Final = 31  # zlib's code for a gzip header, the largest window, and a checked trailer
 _FAST_ERROR: Final = cast("type[Exception]", isal_zlib.error)  # the stubs call it an instance
@@ -78,23 +77,26 @@ class _Gunzip:
         return rest
 
     def _up_to_the_break(self, start: int, detail: str) -> Iterator[bytes]:
-        """Give what can be decoded beyond the last piece, byte by byte at last. Raises: Broken, always."""
+        """Give what can be decoded beyond the last piece: in smaller and smaller steps. Raises: Broken, always.
+
+        First the input is halved, because a wrong checksum must not take the last bytes along, then the output.
+        """
         self._file.seek(start)
-        careful, data, skip, step = zlib.decompressobj(_WITH_HEADER), b"", self._given, _CAREFUL_BYTES
+        careful, data, skip, feed, step = zlib.decompressobj(_WITH_HEADER), b"", self._given, READ_BYTES, PIECE_BYTES
         while step and not careful.eof:
             data = data or self._file.read(READ_BYTES)
             before = careful.copy()
             try:
-                piece = careful.decompress(data, step)
+                piece = careful.decompress(data[:feed], step)
             except zlib.error:
-                careful, step = before, step // 2
+                careful, feed, step = (before, feed // 2, step) if feed > 1 else (before, feed, step // 2)
                 continue
             if not piece and not data:
                 break
+            data = careful.unconsumed_tail + data[feed:]
             if piece[skip:]:
                 yield piece[skip:]
             skip -= min(skip, len(piece))
-            data = careful.unconsumed_tail
         raise Broken("corrupt_gzip", f"the gzip data cannot be decoded: {detail}", lost=self._sample(data))
 
     def _sample(self, first: bytes) -> Sample:

@@ -173,7 +173,7 @@ def test_children_are_adopted_after_the_end_of_all_parents(founded: Journal) -> 
     founded.transact([operations.discover("child", "clicks", ("a", "b"))])
     end_a = operations.commit(head(founded), "end-a", REF, REF, {"a": (shard(founded, "a"), REF)})
     founded.transact(end_a.writes)
-    with pytest.raises(Corrupt, match="before the end of"):
+    with pytest.raises(Conflict, match="before the end of"):
         adopt(founded, "child", ("a", "b"))
     end_b = operations.commit(head(founded, 1), "end-b", REF, REF, {"b": (shard(founded, "b"), REF)})
     founded.transact(end_b.writes)

@@ -73,7 +73,12 @@ def test_a_hash_is_computed_once(store: LocalObjects, monkeypatch: pytest.Monkey
     (ref,) = store.put("f", {"a": b"1"}).values()
     counted: list[Path] = []
     real = local_objects._digest
-    monkeypatch.setattr(local_objects, "_digest", lambda file: counted.append(file) or real(file))
+
+    def digest(file: Path) -> str:
+        counted.append(file)
+        return real(file)
+
+    monkeypatch.setattr(local_objects, "_digest", digest)
     for _ in range(3):
         store.path(ref)
     assert len(counted) == 1

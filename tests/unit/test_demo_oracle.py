@@ -11,7 +11,8 @@ import pytest
 
 from shardlake.app.demo.check import lacking, miscounted
 from shardlake.app.demo.generator import Produced, collect, write_logs
-from shardlake.app.demo.oracle import Bot, Covered, Cut, Oracle, compare, distribution_of, plain_agent, reached
+from shardlake.app.demo.lines import Bot, distribution_of, plain_agent
+from shardlake.app.demo.oracle import Covered, Cut, Oracle, compare, reached
 
 NAME = "E2QWRUHAPOMQZL.2026-03-17-09.0011aabb.gz"
 HEADER = "#Version: 1.0\n#Fields: date time x-edge-location sc-bytes c-ip cs(Host) cs(User-Agent) x-edge-request-id\n"

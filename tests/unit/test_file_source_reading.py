@@ -5,6 +5,7 @@ import hashlib
 import os
 import random
 import tempfile
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -210,18 +211,26 @@ def test_a_gzip_that_breaks_inside_gives_all_that_can_be_decoded(
 
 
 def decode_bytewise(stored: bytes) -> tuple[bytes, bool]:
-    """All that zlib decodes when it is asked for one byte at a time, and whether it is content with the end."""
+    """All that zlib decodes from one byte at a time, and to one byte at a time at last; whether it reached the end."""
     inflater, out = zlib.decompressobj(31), bytearray()
+    for i in range(len(stored)):
+        before = inflater.copy()
+        try:
+            out += inflater.decompress(stored[i : i + 1])
+        except zlib.error:
+            return bytes(out) + decode_last(before, stored[i : i + 1]), False
+    return bytes(out), inflater.eof
+
+
+def decode_last(inflater: "zlib._Decompress", byte: bytes) -> bytes:
+    out = b""
     try:
-        while not inflater.eof:
-            byte = inflater.decompress(stored, 1)
-            stored = inflater.unconsumed_tail
-            out += byte
-            if not byte and not stored:
-                return bytes(out), inflater.eof
+        for _ in range(10_000):
+            out += inflater.decompress(byte, 1)
+            byte = inflater.unconsumed_tail
     except zlib.error:
-        return bytes(out), False
-    return bytes(out), True
+        pass
+    return out
 
 
 def test_a_wrong_checksum_is_told_and_no_byte_is_lost(folder: Path) -> None:
@@ -388,3 +397,13 @@ def test_positions_outside_of_the_known_files(folder: Path) -> None:
     assert list(source.read(SHARD, Position(1))) == list(source.read(SHARD, END)) == []
     with pytest.raises(Corrupt, match="a page is missing"):
         list(source.read(SHARD, Position(1, 1)))
+
+
+def test_memory_is_bounded_whatever_a_file_unpacks_to(folder: Path) -> None:
+    pages = written(folder, [gzip.compress(bytes(100 << 20), 1) + gzip.compress(b"\n" + b"x\n" * 10_000_000, 1)])
+    tracemalloc.start()
+    lines = sum(b.lines for b in source_of(folder, limits(1 << 20, 10**9, 1 << 20), pages).read(SHARD, ORIGIN))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert lines == 10_000_000
+    assert peak < 12 << 20

@@ -5,21 +5,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
-from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.expressions import AlwaysTrue
-from pyiceberg.io.pyarrow import parquet_file_to_data_file
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestFile
+from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 from pyiceberg.table.update import ValidatableTableRequirement
 from pyiceberg.table.update.snapshot import ExpireSnapshots, _ManifestMergeManager, _OverwriteFiles
-from pyiceberg.typedef import Record
 
-from shardlake.adapters.iceberg.rebuild import partition_days
+from shardlake.adapters.iceberg.datafile import added, removed
 from shardlake.adapters.table_index import FORMAT, FORMAT_PROPERTY, SEAM_PROPERTY
-from shardlake.core.errors import Corrupt
 from shardlake.core.ports import TableFile
 from shardlake.core.seam import Seam
 
@@ -55,6 +52,10 @@ class SeamUnmoved(ValidatableTableRequirement):
 class FilesAndSeam(_OverwriteFiles):
     """Files added and removed in one snapshot, whose manifests are merged when there are many."""
 
+    def _refresh_for_retry(self) -> None:
+        """Refuse to be tried again, whatever the table's properties say."""
+        raise CommitFailedException("the table moved on")
+
     def _build_delete_files_partition_predicate(self) -> None:
         """Look for removed files in all manifests: they are few, and PyIceberg's filter names every partition."""
         for spec_id in self._transaction.table_metadata.specs() if self._deleted_data_files else ():
@@ -87,6 +88,13 @@ class Staged:
     oldest_before: int
     oldest_kept: int
 
+    def commit(self) -> None:
+        """Make the snapshot the table's newest. Raises: CommitFailedException if the table moved on."""
+        try:
+            self.transaction.commit_transaction()
+        except ValidationException as error:
+            raise CommitFailedException(str(error)) from error
+
 
 def stage(
     table: Table,
@@ -104,9 +112,9 @@ def stage(
     producer = FilesAndSeam(operation, transaction, table.io, snapshot_properties=summary)
     try:
         for file in add:
-            producer.append_data_file(_added(table, file))
+            producer.append_data_file(added(table, file))
         for file in remove:
-            producer.delete_data_file(_removed(table, file))
+            producer.delete_data_file(removed(table, file))
         producer.commit()
         _expire(transaction, keep)
         return _staged(table, transaction, producer)
@@ -146,35 +154,6 @@ def _oldest(metadata: TableMetadata) -> int:
 
 def _sequence(snapshot: IcebergSnapshot) -> int:
     return snapshot.sequence_number or 0
-
-
-def _added(table: Table, file: TableFile) -> DataFile:
-    made = parquet_file_to_data_file(table.io, table.metadata, file.path)
-    stored = (made.record_count, made.file_size_in_bytes)
-    if stored != (file.rows, file.length):
-        raise Corrupt(f"{file.path} has {stored[0]} rows in {stored[1]} bytes, not {file.rows} in {file.length}")
-    if _partition(made.partition) != partition_days(file.partition):
-        raise Corrupt(f"{file.path} is not of partition {file.partition or 'NULL'} alone: write a file for each")
-    return made
-
-
-def _removed(table: Table, file: TableFile) -> DataFile:
-    spec = table.spec()
-    partition = Record() if spec.is_unpartitioned() else Record(partition_days(file.partition))
-    made = DataFile.from_args(
-        content=DataFileContent.DATA,
-        file_path=file.path,
-        file_format=FileFormat.PARQUET,
-        partition=partition,
-        record_count=file.rows,
-        file_size_in_bytes=file.length,
-    )
-    made.spec_id = spec.spec_id
-    return made
-
-
-def _partition(record: Record) -> object:
-    return record[0] if len(record) else None
 
 
 def _has_files(manifest: ManifestFile) -> bool:

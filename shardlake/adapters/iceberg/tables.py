@@ -74,8 +74,8 @@ class IcebergTables:
 
     def sweep(self, table: str) -> int:
         """Remove the files of lost attempts, which no kept snapshot references. Raises: Conflict: sweep again later."""
-        check_name(table)
-        return self._writer().sweep(table)
+        base = self.load(table)
+        return self._writer().sweep(base) if base else 0
 
     def _writer(self) -> "Writer":
         if self._opened is None:

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import pyarrow as pa
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
-from pyiceberg.schema import Schema
+from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import (
     BooleanType,
@@ -39,6 +40,16 @@ _PLAIN: Final[dict[str, IcebergType]] = {
     "TIMESTAMP": TimestampType(),
     "DATE": DateType(),
 }
+_ARROW: Final[dict[pa.DataType, str]] = {
+    pa.bool_(): "BOOLEAN",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.string(): "VARCHAR",
+    pa.large_string(): "VARCHAR",
+    pa.timestamp("us"): "TIMESTAMP",
+    pa.date32(): "DATE",
+}
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d{1,2}), ?(\d{1,2})\)")
 _STRUCT: Final = re.compile(r"STRUCT\((.*)\)")
 _FIELD: Final = re.compile(r'(?:"([^"]+)"|(\w+)) +(.+)')
@@ -46,9 +57,14 @@ _FIRST_PARTITION_ID: Final = 1000  # where Iceberg's own field ids of partitions
 
 
 def schema_of(columns: Sequence[Column]) -> Schema:
-    """Give the columns as an Iceberg schema; all may be NULL. Raises: ConfigError for a type without a counterpart."""
+    """Give the columns as an Iceberg schema; all may be NULL. Raises: ConfigError for a type without a counterpart.
+
+    The fields are numbered as a catalog numbers them when it makes a table, so that a name mapping of this
+    schema is one of the table's.
+    """
     ids = itertools.count(1)
-    return Schema(*(NestedField(next(ids), c.name, iceberg_type(c.type, ids), doc=c.comment or None) for c in columns))
+    fields = (NestedField(next(ids), c.name, iceberg_type(c.type, ids), doc=c.comment or None) for c in columns)
+    return assign_fresh_schema_ids(Schema(*fields))
 
 
 def spec_of(schema: Schema, partition: str | None) -> PartitionSpec:
@@ -76,6 +92,30 @@ def iceberg_type(text: str, ids: Iterator[int]) -> IcebergType:
     raise ConfigError(
         f"type {text} has no counterpart in Iceberg; accepted: {accepted}, DECIMAL(p,s), T[], STRUCT(f T)"
     )
+
+
+def text_of_iceberg(type_: IcebergType) -> str:
+    """Write an Iceberg type as DuckDB does; "" for what is outside of the closed set."""
+    if isinstance(type_, DecimalType):
+        return f"DECIMAL({type_.precision},{type_.scale})"
+    if isinstance(type_, ListType):
+        return f"{text_of_iceberg(type_.element_type)}[]"
+    if isinstance(type_, StructType):
+        return f"STRUCT({', '.join(f'{f.name} {text_of_iceberg(f.field_type)}' for f in type_.fields)})"
+    return next((text for text, plain in _PLAIN.items() if plain == type_), "")
+
+
+def text_of_arrow(type_: pa.DataType) -> str:
+    """Write an Arrow type as DuckDB does; Arrow's own name for what is outside of the closed set."""
+    if pa.types.is_dictionary(type_):
+        return text_of_arrow(type_.value_type)
+    if pa.types.is_decimal(type_):
+        return f"DECIMAL({type_.precision},{type_.scale})"
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        return f"{text_of_arrow(type_.value_type)}[]"
+    if pa.types.is_struct(type_):
+        return f"STRUCT({', '.join(f'{f.name} {text_of_arrow(f.type)}' for f in type_)})"
+    return _ARROW.get(type_, str(type_))
 
 
 def _field(text: str, ids: Iterator[int]) -> NestedField:

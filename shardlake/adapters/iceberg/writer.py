@@ -96,7 +96,7 @@ class Writer:
         try:
             self._write_sidecar(sidecar)
             with errors(what):
-                staged.transaction.commit_transaction()
+                staged.commit()
         except (Conflict, Terminal, Transient):  # it surely did not happen; after any other error it may have
             self._remove([*staged.written, str(self._path(after))])
             raise
@@ -112,17 +112,15 @@ class Writer:
             with suppress(FileNotFoundError):
                 shutil.rmtree(self._root / name)
 
-    def sweep(self, name: str) -> int:
+    def sweep(self, base: Snapshot) -> int:
         """Remove the files that no kept snapshot references, and tell how many there were.
 
         List, then an empty commit, then look: a run that wrote files before the listing has either committed
         them, so that they are referenced, or started from a snapshot that is no longer the newest, and fails.
         Raises: Conflict if a run committed meanwhile (sweep again later), and as `commit`.
         """
+        name = base.table
         listed = {str(path) for path in (self._root / name).rglob("*") if path.is_file()}
-        base = self.rebuild(name)
-        if base is None:
-            return 0
         self.commit(base, (), (), base.seam, base.properties)
         table = self._table(name)
         if table is None:

@@ -108,9 +108,10 @@ def bots_table(report: Report, width: int, *, plain: bool = False) -> Table:
     heads = ("category", False), ("name", False), ("requests", True), ("share", True), ("", False), ("bytes", True)
     table = _table(*heads)
     total = report.people + sum(requests for _, _, requests, _ in report.bots)
-    most = max((requests for _, _, requests, _ in report.bots), default=0)
-    for category, rows in _by_category(report.bots):
-        for place, (name, requests, size) in enumerate(_folded(rows)):
+    shown = [(category, _folded(rows)) for category, rows in _by_category(report.bots)]
+    most = max((requests for _, rows in shown for _, requests, _ in rows), default=0)
+    for category, rows in shown:
+        for place, (name, requests, size) in enumerate(rows):
             title = cell(category, "bold", 18) if place == 0 else Text("")
             drawn = bar(requests, most, max(width - 82, 6), plain=plain)
             table.add_row(title, name, f"{requests:,}", share(requests, total), drawn, amount(size))

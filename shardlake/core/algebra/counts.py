@@ -1,14 +1,15 @@
 """count(*), count(x) and count_if(p): BIGINT, added up."""
 
+from typing import Final
+
 from shardlake.core.algebra.state import Aggregation, Call, NotMergeable, State, one_argument
 
-COMBINE_COUNT = "CAST(sum({count}) AS BIGINT)"
+COMBINE_COUNT: Final = "CAST(sum({count}) AS BIGINT)"
 
 
-def count_state(call: Call, counted: str, suffix: str = "count", *conditions: str) -> State:
+def count_state(call: Call, counted: str) -> State:
     """Build the partial column that counts: shared by all aggregates that need how many."""
-    partial = call.over(f"count({counted})", *conditions)
-    return State(suffix, "BIGINT", partial, COMBINE_COUNT.replace("{count}", f"{{{suffix}}}"))
+    return State("count", "BIGINT", call.over(f"count({counted})"), COMBINE_COUNT)
 
 
 def count(call: Call) -> Aggregation:
@@ -18,8 +19,9 @@ def count(call: Call) -> Aggregation:
 
 
 def count_if(call: Call) -> Aggregation:
-    """Count rows for which a condition is true."""
+    """Count rows for which a condition is true: as in DuckDB, NULL if it is never true or false."""
     condition = one_argument(call)
     if condition.type != "BOOLEAN":
         raise NotMergeable(f"count_if takes a condition, not {condition.type}", "write count(*) FILTER (WHERE ...)")
-    return Aggregation((count_state(call, "*", "count", condition.sql),), "{count}", "BIGINT")
+    partial = f"CAST({call.over(f'count_if({condition.sql})')} AS BIGINT)"
+    return Aggregation((State("count", "BIGINT", partial, COMBINE_COUNT),), "{count}", "BIGINT")

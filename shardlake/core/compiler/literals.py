@@ -16,6 +16,7 @@ from shardlake.core.schema import PLAIN_TYPES
 
 _INTEGER_MAX: Final = 2**31 - 1
 _BIGINT_MAX: Final = 2**63 - 1
+_PLACEHOLDER: Final = re.compile(r"\{[a-z_0-9]*[a-z][a-z_0-9]*\}")
 _ROUNDED: Final = (exp.Floor, exp.Ceil, exp.Round)
 _TYPES: Final = {
     "BOOLEAN": "BOOLEAN",
@@ -47,6 +48,8 @@ _NOT_PORTABLE: Final = {("DOUBLE", "VARCHAR"), ("TIMESTAMP", "VARCHAR"), ("DOUBL
 def _literal(site: Site) -> Term:
     value = str(site.node.this)
     if site.node.is_string:
+        if _PLACEHOLDER.search(value):
+            site.refuse("{name} in braces has a meaning in the forms of a view", "split it: '{' || 'name}'")
         return Term("'" + value.replace("'", "''") + "'", "VARCHAR", value)
     if value.isdigit():
         return _integer(site, value)
@@ -72,10 +75,6 @@ def _decimal(site: Site, text: str) -> Term:
 
 def _boolean(site: Site) -> Term:
     return Term("true" if site.node.this else "false", "BOOLEAN")
-
-
-def _null(site: Site) -> Term:
-    return Term("NULL", NULL)
 
 
 def type_named(site: Site, wanted: exp.Expression) -> str:
@@ -149,7 +148,7 @@ def _moment(site: Site, text: str, wanted: str) -> Term:
 LITERALS: Final[dict[type[exp.Expression], Rule]] = {
     exp.Literal: Rule(_literal, ("this", "is_string")),
     exp.Boolean: Rule(_boolean),
-    exp.Null: Rule(_null, ()),
+    exp.Null: Rule(lambda _: Term("NULL", NULL), ()),
     exp.Cast: Rule(_cast, ("this", "to", "_type")),
     exp.TryCast: Rule(_try_cast, ("this", "to", "_type"), {"safe": True}),
 }

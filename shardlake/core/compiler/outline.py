@@ -1,7 +1,9 @@
 """The SELECT list and GROUP BY of a view -> its keys, and what else it gives."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from sqlglot import exp
 
@@ -12,6 +14,8 @@ from shardlake.core.compiler.functions import bucket_us
 from shardlake.core.compiler.scalar import Scope, Site, render
 from shardlake.core.compiler.text import ViewText
 from shardlake.core.schema import SourceSchema
+
+_NAME: Final = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ def _item(text: ViewText, node: exp.Expression) -> Item:
             text.refuse(alias, "EXPORT_STATE is no part of a view", "leave it out: partial forms are derived")
         if alias.name.startswith("_"):
             text.refuse(alias, f"{alias.name}: names with a leading _ are reserved", "choose another name")
+        if not _NAME.fullmatch(alias.name):
+            text.refuse(alias, f"{alias.name!r} is not a name that every engine can hold", "use letters, digits and _")
         return Item(alias.name, node.this)
     if isinstance(node, exp.Column):
         return Item(node.name, node)
@@ -63,14 +69,19 @@ def keys_of(rows: Scope, select: exp.Select, items: list[Item], schema: SourceSc
     for slot, value in group.args.items():
         if value and slot not in ("expressions", "all"):
             rows.text.refuse(group, f"GROUP BY with {slot.upper()} is not one set of keys", "write one view for each")
-    found = [i for i in items if not has_aggregate(i.node)] if group.args.get("all") else _named(rows, group, items, schema)
-    keys = [_key(rows, item) for item in dict.fromkeys(found)]
+    plain = [i for i in items if not has_aggregate(i.node)]
+    found = plain if group.args.get("all") else _named(rows, group, items, schema)
+    keys = [_key(rows, item) for item in _once(found)]
     if not keys:
         rows.text.refuse(group, "a view needs at least one key", "add a time_bucket or another column")
     return keys
 
 
-def _named(rows: Scope, group: exp.Group, items: list[Item], schema: SourceSchema) -> Iterator[Item]:
+def _once(items: Iterable[Item]) -> list[Item]:
+    return list({item.name: item for item in items}.values())
+
+
+def _named(rows: Scope, group: exp.Group, items: list[Item], schema: SourceSchema) -> Iterable[Item]:
     for node in group.expressions:
         if isinstance(node, exp.Literal):
             yield _by_ordinal(rows.text, node, items)

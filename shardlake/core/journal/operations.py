@@ -124,4 +124,5 @@ def _ended(row: ShardRow, entry: Entry, carried: ObjectRef) -> ShardRow:
 
 def _expect_held(row: ShardRow, head: Head) -> None:
     if row.place != "held" or row.lane != head.lane:
-        raise Corrupt(f"shard {row.shard} is {row.place} by lane {row.lane}, not held by lane {head.lane}")
+        where = f"held by lane {row.lane}" if row.place == "held" else row.place
+        raise Conflict(f"shard {row.shard} is {where}, not held by lane {head.lane}: read the lane again")

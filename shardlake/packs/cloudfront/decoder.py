@@ -5,6 +5,7 @@ block is not regular sends it to `sifting`, which judges each line and reads the
 factor of three, also where every line is bad.
 """
 
+import re
 from typing import Final
 
 import numpy as np
@@ -15,9 +16,10 @@ from shardlake.packs.cloudfront import names, sifting
 from shardlake.packs.cloudfront.header import Layout, read_fields
 from shardlake.packs.cloudfront.reading import read_rows
 from shardlake.packs.cloudfront.schema import DECODED_SCHEMA
+from shardlake.packs.cloudfront.sifting import BOM
 from shardlake.packs.pack import Decoded
 
-BOM: Final = b"\xef\xbb\xbf"
+_DIRECTIVES: Final = re.compile(rb"^(?:\xef\xbb\xbf)?#[^\n]*", re.MULTILINE)
 _DISTRIBUTION: Final = DECODED_SCHEMA.get_field_index("distribution")
 
 
@@ -51,13 +53,8 @@ class LogDecoder:
 
     def skip(self, block: bytes) -> None:
         """Heed the headers of lines that were read before."""
-        at = 0 if block[:1] == b"#" or block.startswith(BOM) else block.find(b"\n#") + 1
-        while at or block[:1] == b"#" or block.startswith(BOM):
-            end = block.find(b"\n", at)
-            self._heed(block[at : end if end >= 0 else len(block)])
-            at = block.find(b"\n#", at) + 1
-            if not at:
-                return
+        for directive in _DIRECTIVES.finditer(block):
+            self._heed(directive[0])
 
     def _heed(self, line: bytes) -> None:
         layout = read_fields(line.removeprefix(BOM))
@@ -109,7 +106,7 @@ def _looks_regular(block: bytes, start: int, line_bytes_max: int) -> bool:
 
     A line longer than two windows holds a whole window without a newline.
     """
-    if block.startswith(BOM, start):
+    if not block.isascii() and BOM in block:
         return False
     if b"\r" in block and block.count(b"\r", start) != block.count(b"\r\n", start):
         return False

@@ -4,8 +4,9 @@ This works line by line in Python where whole columns cannot tell, at one or two
 are neither surely good nor surely bad are tried one by one, each distinct value once.
 """
 
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import csv
 
 from shardlake.packs import arrays
 from shardlake.packs.cloudfront.header import Layout, read_fields
@@ -21,7 +23,8 @@ from shardlake.packs.cloudfront.reading import read_csv, read_rows
 from shardlake.packs.cloudfront.schema import DECODED_SCHEMA
 from shardlake.packs.pack import Decoded, Letter, Reason
 
-_BOM: Final = b"\xef\xbb\xbf"
+BOM: Final = b"\xef\xbb\xbf"
+_DIRECTIVE: Final = (b"#", BOM + b"#")
 _BLANK: Final = b" \r"
 
 
@@ -43,90 +46,190 @@ _SHAPES: Final = {
         r"^ *(19[789][0-9]|20[0-9]{2})-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8]) *$",
         re.compile(r" *(?:19[789][0-9]|[2-9][0-9]{3})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]) *"),
     ),
-    pa.time32("s"): _Shape(
-        "a time of day", r"^ *([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])? *$", re.compile(r"(?!)")
-    ),
+    pa.time32("s"): _Shape("a time of day", r"^ *([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])? *$", re.compile(r"(?!)")),
 }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Sifted:
     """What a block held, and the layouts that its headers named, in order."""
 
     decoded: Decoded
-    layouts: list[Layout]
+    layouts: tuple[Layout, ...]
 
 
-@dataclass(slots=True)
-class _Lines:
-    """The lines of a block that have the right number of fields, by layout; and the letters so far."""
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Lines of one layout that have the right number of fields: their indices, and themselves as they stand."""
 
-    limit: int
-    good: dict[Layout, tuple[list[int], list[bytes]]] = field(default_factory=dict)
-    letters: list[Letter] = field(default_factory=list)
-    layouts: list[Layout] = field(default_factory=list)
+    layout: Layout
+    indices: list[int] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
 
-    def judge(self, index: int, line: bytes, layout: Layout | None) -> None:
-        """Keep a line that may be good under its layout, or make a letter of it."""
-        text = line.rstrip(_BLANK)
-        if fault := _fault(line, text, layout, self.limit):
-            self.letters.append(Letter(index, *fault, line))
-        elif text and layout is not None:
-            indices, texts = self.good.setdefault(layout, ([], []))
-            indices.append(index)
-            texts.append(text)
+    def pick(self, places: Sequence[int]) -> "_Kept":
+        return _Kept(self.layout, [self.indices[at] for at in places], [self.lines[at] for at in places])
 
 
-def sift(block: bytes, layout: Layout | None, limit: int) -> Sifted:
+@dataclass(frozen=True, slots=True)
+class _Read:
+    table: pa.Table
+    indices: list[int]
+    letters: list[Letter]
+
+
+def sift(block: bytes, layout: Layout | None, line_bytes_max: int) -> Sifted:
     """Judge each line of a block. `layout` is that of the lines before the block's first header."""
-    lines = _Lines(limit)
+    letters: list[Letter] = []
+    layouts: list[Layout] = []
+    kept: dict[Layout | None, _Kept] = {}
+    mine = kept.setdefault(layout, _Kept(layout or Layout(())))
     for index, line in enumerate(block.split(b"\n")):
-        if line.startswith((b"#", _BOM + b"#")):
-            found = read_fields(line.removeprefix(_BOM))
+        if line.startswith(_DIRECTIVE):
+            found = read_fields(line.removeprefix(BOM))
             if found is not None:
-                layout = found
-                lines.layouts.append(found)
-        else:
-            lines.judge(index, line, layout)
-    parts = [_read(layout, *kept, lines) for layout, kept in lines.good.items()]
-    return Sifted(_merge(parts, lines.letters), lines.layouts)
+                layouts.append(found)
+                mine = kept.setdefault(found, _Kept(found))
+        elif fault := _fault(line, mine.layout, line_bytes_max):
+            letters.append(Letter(index, *fault, line))
+        elif line.rstrip(_BLANK):
+            mine.indices.append(index)
+            mine.lines.append(line)
+    parts = [_read(lines, line_bytes_max) for lines in kept.values() if lines.lines]
+    return Sifted(_merge(parts, letters), tuple(layouts))
 
 
-def _fault(line: bytes, text: bytes, layout: Layout | None, limit: int) -> tuple[Reason, str] | None:
-    """Say what is wrong with a line as a whole; None if nothing is."""
+def _fault(line: bytes, layout: Layout, limit: int) -> tuple[Reason, str] | None:
+    """Say what is wrong with a line as a whole; None if nothing is, or if there is nothing in it."""
     if len(line) > limit:
         return Reason.LINE_TOO_LONG, f"{len(line)} bytes; the limit is {limit}"
-    if not text:
+    if not line.rstrip(_BLANK):
         return None
-    if layout is None or not layout.is_usable:
+    if not layout.is_usable:
         return Reason.NO_HEADER, "no #Fields line with date and time stands above it"
-    found = text.count(b"\t") + 1
+    found = line.count(b"\t") + 1
     if found != layout.width:
         reason = Reason.TOO_FEW_FIELDS if found < layout.width else Reason.TOO_MANY_FIELDS
         return reason, f"{found} fields; the header names {layout.width}"
-    return None if text.isascii() or _is_utf8(text) else (Reason.INVALID_UTF8, "it is not UTF-8")
+    return None if line.isascii() or _is_utf8(line) else (Reason.INVALID_UTF8, "it is not UTF-8")
 
 
-def _is_utf8(text: bytes) -> bool:
+def _is_utf8(line: bytes) -> bool:
     try:
-        text.decode()
+        line.decode()
     except UnicodeDecodeError:
         return False
     return True
 
 
-def _read(layout: Layout, indices: list[int], texts: list[bytes], lines: _Lines) -> tuple[pa.Table, list[int]]:
-    """Read lines of one layout; whose values have a wrong type become letters."""
-    stand_in = _stand_in(texts)
-    table = _rows(texts, layout, lines.limit, stand_in)
-    if table is None:
-        faults = _type_faults(texts, layout, lines.limit, stand_in)
-        lines.letters += [
-            Letter(indices[at], Reason.WRONG_TYPE, detail, texts[at]) for at, detail in enumerate(faults) if detail
-        ]
-        kept = [at for at, detail in enumerate(faults) if not detail]
-        indices, texts = [indices[at] for at in kept], [texts[at] for at in kept]
-        table = _rows(texts, layout, lines.limit, stand_in)
-    if table is None:
-        raise AssertionError("lines whose every value is good cannot be read")
-    return table, indices
+def _read(kept: _Kept, limit: int) -> _Read:
+    """Read lines of one layout; those in which a value has a wrong type become letters."""
+    text = _Text.of(kept.lines)
+    table = text.rows(kept.layout, limit)
+    if table is not None:
+        return _Read(table, kept.indices, [])
+    faults = _type_faults(text, kept.layout, limit)
+    letters = [Letter(kept.indices[at], Reason.WRONG_TYPE, d, kept.lines[at]) for at, d in enumerate(faults) if d]
+    good = kept.pick([at for at, detail in enumerate(faults) if not detail])
+    return _salvage(good, limit, letters)
+
+
+def _salvage(kept: _Kept, limit: int, letters: list[Letter]) -> _Read:
+    """Read lines that should all be good. Were one not, halving finds it: nothing stops the file, nothing is lost."""
+    table = _Text.of(kept.lines).rows(kept.layout, limit) if kept.lines else DECODED_SCHEMA.empty_table()
+    if table is not None:
+        return _Read(table, kept.indices, letters)
+    if len(kept.lines) == 1:
+        letters.append(Letter(kept.indices[0], Reason.WRONG_TYPE, "a value has a wrong type", kept.lines[0]))
+        return _salvage(kept.pick([]), limit, letters)
+    middle = len(kept.lines) // 2
+    first = _salvage(kept.pick(range(middle)), limit, letters)
+    second = _salvage(kept.pick(range(middle, len(kept.lines))), limit, letters)
+    return _Read(pa.concat_tables([first.table, second.table]), first.indices + second.indices, letters)
+
+
+def _merge(parts: Sequence[_Read], letters: list[Letter]) -> Decoded:
+    """Put the rows of all layouts, and all letters, into the order of the lines."""
+    ordered = tuple(sorted([*letters, *(x for part in parts for x in part.letters)], key=lambda x: x.index))
+    if not parts:
+        return Decoded(DECODED_SCHEMA.empty_table(), np.zeros(0, np.int64), ordered)
+    table = pa.concat_tables([part.table for part in parts])
+    lines = np.array([index for part in parts for index in part.indices], np.int64)
+    if len(parts) > 1:
+        order = np.argsort(lines, kind="stable")
+        table, lines = table.take(arrays.from_numpy(order, pa.int64())), lines[order]
+    return Decoded(table, lines, ordered)
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    r"""Lines as the CSV reader can read them: without what ends a line, and with `mark` for each `\r` inside of one."""
+
+    data: bytes
+    mark: bytes | None
+
+    @staticmethod
+    def of(lines: Sequence[bytes]) -> "_Text":
+        data = b"\n".join([line.removeprefix(BOM).rstrip(_BLANK) for line in lines])
+        if b"\r" not in data:
+            return _Text(data, None)
+        # No part of a mark is both its start and its end, so it is found again only where it was put.
+        mark = next(m for n in count() if (m := b"\x02%d\x03" % n) not in data)
+        return _Text(data.replace(b"\r", mark), mark)
+
+    def rows(self, layout: Layout, limit: int) -> pa.Table | None:
+        """Read the lines into typed columns; None if a value has a wrong type."""
+        table = read_rows(self.data, layout, line_bytes_max=self.widest(limit), ascii_only=True)
+        return table if table is None or self.mark is None else _unmark(table, self.mark)
+
+    def texts(self, layout: Layout, limit: int) -> pa.Table:
+        """Read the lines into columns of text."""
+        types = dict.fromkeys(layout.types, pa.string())
+        return read_csv(self.data, layout, types, line_bytes_max=self.widest(limit), ascii_only=True)
+
+    def widest(self, limit: int) -> int:
+        """The most bytes that a line can have, now that it may hold marks."""
+        return limit * len(self.mark or b"\r")
+
+
+def _unmark(table: pa.Table, mark: bytes) -> pa.Table:
+    for place, column in enumerate(table.schema):
+        if column.type == pa.string():
+            plain = pc.replace_substring(table.column(place), pattern=mark.decode(), replacement="\r")
+            table = table.set_column(place, column, plain)
+    return table
+
+
+def _type_faults(text: _Text, layout: Layout, limit: int) -> list[str]:
+    """Say for each line which of its values has a wrong type; empty if none has."""
+    table = text.texts(layout, limit)
+    faults = [""] * table.num_rows
+    for name, kind in layout.types.items():
+        if kind in _SHAPES:
+            field_name = layout.fields[layout.names.index(name)]
+            detail = f"{field_name} is not {_SHAPES[kind].name}"
+            for at in np.flatnonzero(_is_bad(table[name], kind)).tolist():
+                faults[at] = faults[at] or detail
+    return faults
+
+
+def _is_bad(column: pa.ChunkedArray, kind: pa.DataType) -> npt.NDArray[np.bool_]:
+    """Tell which values are not of a type. NULL is, but for a date and a time."""
+    values = column.combine_chunks()
+    is_sure = arrays.to_flags(pc.match_substring_regex(values, pattern=_SHAPES[kind].sure))
+    is_null = arrays.to_flags(values.is_null())
+    unsure = values.filter(arrays.from_flags(~is_sure & ~is_null)).unique().to_pylist()
+    bad = [value for value in unsure if not _is_of(value, kind)]
+    is_bad = arrays.to_flags(pc.is_in(values, value_set=arrays.from_texts(bad)))
+    return is_bad | is_null if kind in (pa.date32(), pa.time32("s")) else is_bad
+
+
+def _is_of(value: str, kind: pa.DataType) -> bool:
+    """Ask the CSV reader itself about one value."""
+    if not _SHAPES[kind].maybe.fullmatch(value):
+        return False
+    options = csv.ConvertOptions(column_types={"value": kind})
+    try:
+        read = csv.read_csv(pa.BufferReader(value.encode()), csv.ReadOptions(column_names=["value"]), None, options)
+    except pa.ArrowInvalid:
+        return False
+    return kind != pa.float64() or math.isfinite(read["value"][0].as_py())

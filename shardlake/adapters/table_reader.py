@@ -1,0 +1,59 @@
+"""Batch tables for those who only read, and who must not reach for a table format's library."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from shardlake.adapters import table_index
+from shardlake.core.errors import Terminal
+from shardlake.core.ports import Snapshot, TableFile
+from shardlake.core.schema import Column
+from shardlake.core.seam import Seam
+
+
+class TableReader:
+    """The tables under a folder, as far as `load` goes; every change is refused."""
+
+    def __init__(self, root: str | Path) -> None:
+        self._root = Path(root)
+
+    def load(self, table: str) -> Snapshot | None:
+        """Read a table's current snapshot, or None. Raises: as `Tables.load`; Terminal if its index must be made anew."""
+        return table_index.load(self._root, table, _not_indexed)
+
+    def create(self, table: str, columns: Sequence[Column], partition: str | None) -> Snapshot:
+        """Refuse. Raises: Terminal."""
+        del columns, partition
+        _refuse(table)
+
+    def new_file(self, table: str, partition: str) -> str:
+        """Refuse. Raises: Terminal."""
+        del partition
+        _refuse(table)
+
+    def commit(
+        self,
+        base: Snapshot,
+        add: Sequence[TableFile],
+        remove: Sequence[TableFile],
+        seam: Seam,
+        properties: Mapping[str, str],
+    ) -> Snapshot:
+        """Refuse. Raises: Terminal."""
+        del add, remove, seam, properties
+        _refuse(base.table)
+
+    def drop(self, table: str) -> None:
+        """Refuse. Raises: Terminal."""
+        _refuse(table)
+
+
+def _not_indexed(table: str) -> NoReturn:
+    raise Terminal(
+        f"the newest snapshot of table {table} was made by another program and has no index yet: run `shardlake status` "
+        "once, which makes it"
+    )
+
+
+def _refuse(table: str) -> NoReturn:
+    raise Terminal(f"table {table} is open for reading only: change it with a batch run")

@@ -1,0 +1,1 @@
+"""The commands, one file each. A command imports what it works with when it runs."""

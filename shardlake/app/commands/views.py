@@ -1,0 +1,86 @@
+"""`shardlake views`: which there are, whether a file would be accepted, and the forms of one."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shardlake.adapters.disk import translated
+from shardlake.app.cli import Group, Invocation, pass_invocation
+from shardlake.app.viewset import compiled_views, load_pack
+from shardlake.core.errors import ConfigError
+from shardlake.core.view import CompiledView
+
+
+@click.group(cls=Group)
+def views() -> None:
+    """See the views, and check one before it is used."""
+
+
+@views.command("list")
+@pass_invocation
+def list_(invocation: Invocation) -> None:
+    """List the views that can be asked, with their columns."""
+    found = compiled_views(invocation.config)
+    rows = [(v.name, ", ".join(o.name for o in v.outputs), v.description) for v in found.values()]
+    invocation.output.table(("view", "columns", "description"), rows, {"views": [_told(v) for v in found.values()]})
+
+
+@views.command()
+@click.argument("name")
+@pass_invocation
+def show(invocation: Invocation, name: str) -> None:
+    """Show a view: its columns, its fingerprint, and the three SQL forms that were derived from it."""
+    found = compiled_views(invocation.config)
+    view = next((v for key, v in found.items() if key.lower() == name.lower()), None)
+    if view is None:
+        raise ConfigError(f"there is no view {name}; views are: {', '.join(found)}")
+    _write(invocation, view)
+
+
+@views.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@pass_invocation
+def check(invocation: Invocation, file: Path) -> None:
+    """Compile the view in a .sql file without using it; a refusal says where, why, and what to write instead."""
+    from shardlake.core.compiler import compile_view
+
+    try:
+        with translated(f"read {file}"):
+            sql = file.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no file {file}: check the path") from error
+    view = compile_view(file.stem, sql, load_pack(invocation.config).schema)
+    _write(invocation, view, f"{file}: accepted")
+
+
+def _write(invocation: Invocation, view: CompiledView, head: str = "") -> None:
+    if invocation.json:
+        invocation.output.json(_told(view))
+        return
+    if head:
+        click.secho(head, fg="green")
+    if view.description:
+        click.echo(view.description)
+    click.echo(f"fingerprint {view.fingerprint}, window {view.window or 'none'}\n")
+    rows = [(o.name, o.type, o.exactness, o.bound) for o in view.outputs]
+    invocation.output.table(("column", "type", "class", "bound"), rows, None)
+    for name, sql in (("partial", view.partial), ("combine", view.combine), ("finalize", view.finalize)):
+        click.secho(f"\n-- {name}", bold=True)
+        click.echo(sql)
+
+
+def _told(view: CompiledView) -> dict[str, Any]:
+    return {
+        "name": view.name,
+        "description": view.description,
+        "source": view.source,
+        "fingerprint": view.fingerprint,
+        "window": view.window,
+        "window_us": view.window_us,
+        "columns": [{"name": o.name, "type": o.type, "exactness": o.exactness, "bound": o.bound} for o in view.outputs],
+        "sql": view.sql,
+        "partial": view.partial,
+        "combine": view.combine,
+        "finalize": view.finalize,
+    }

@@ -1,0 +1,144 @@
+"""The configuration: flag > `SHARDLAKE_*` > `shardlake.toml` > default, and where each value came from."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from shardlake.adapters import settings_file
+from shardlake.app.settings import ENV_PREFIX, Config, Setting, sections, settings
+from shardlake.core.errors import ConfigError
+
+DEFAULT: Final = "default"
+CONFIG_ENV: Final = "SHARDLAKE_CONFIG"
+# Variables of the tests and of crash injection: they look like settings and are none.
+NOT_SETTINGS: Final = (CONFIG_ENV, "SHARDLAKE_TEST_DATA", "SHARDLAKE_CRASH_AT")
+PATHS: Final = ("root", "source.path", "views.folder")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value, checked, and its origin: `default`, `FILE: key`, a variable's name, or a flag."""
+
+    value: Any
+    origin: str = DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A configuration, the value and origin of each setting, and the file that was read, if any."""
+
+    config: Config
+    values: Mapping[str, Value]
+    file: Path | None
+
+
+def load(
+    flags: Mapping[str, tuple[str, str]],
+    environ: Mapping[str, str],
+    folder: Path,
+    file: Path | None = None,
+) -> Resolved:
+    """Put the layers together.
+
+    `flags` are key -> (text, the flag's name), `folder` is the working directory, `file` the settings file (looked
+    for in the folder and its parents if None). Raises: ConfigError naming the key, its origin and what is accepted.
+    """
+    path = file or _named(environ, folder) or settings_file.find(folder)
+    base = path.absolute().parent if path else folder
+    values = {key: Value(_located(setting, setting.default, base)) for key, setting in settings().items()}
+    for key, value, origin in _from_file(path) if path else ():
+        values[key] = Value(_located(settings()[key], _checked(key, value, origin), base), origin)
+    for key, text, origin in (*_from_environment(environ, values), *_from_flags(flags)):
+        values[key] = Value(_located(settings()[key], _parsed(key, text, origin), folder), origin)
+    return Resolved(_config(values), values, path)
+
+
+def _named(environ: Mapping[str, str], folder: Path) -> Path | None:
+    name = environ.get(CONFIG_ENV)
+    return folder / name if name else None
+
+
+# ------------------------------------------------------------------------------------------------------ layers
+
+
+def _from_file(path: Path) -> Iterator[tuple[str, Any, str]]:
+    for key, value in _leaves(settings_file.read(path), "", path):
+        yield key, value, f"{path}: {key}"
+
+
+def _leaves(table: Mapping[str, Any], prefix: str, path: Path) -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        key = prefix + name
+        if isinstance(value, dict) and not prefix and name in sections():
+            yield from _leaves(value, f"{name}.", path)
+        elif key in settings():
+            yield key, value
+        else:
+            raise ConfigError(f"{path}: there is no setting {key}{_nearest(key, settings())}")
+
+
+def _from_environment(environ: Mapping[str, str], values: Mapping[str, Value]) -> Iterator[tuple[str, str, str]]:
+    known = {setting.env: key for key, setting in settings().items()}
+    key_env = environ.get(settings()["protect.key_env"].env, values["protect.key_env"].value)
+    for name in sorted(environ):
+        if not name.startswith(ENV_PREFIX) or name in (*NOT_SETTINGS, key_env):
+            continue
+        if name not in known:
+            raise ConfigError(f"{name} in the environment is no setting{_nearest(name, known)}")
+        yield known[name], environ[name], name
+
+
+def _from_flags(flags: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+    for key, (text, flag) in flags.items():
+        if key not in settings():
+            raise ConfigError(f"{flag} {key}: there is no such setting{_nearest(key, settings())}")
+        yield key, text, flag
+
+
+# ------------------------------------------------------------------------------------------------------ values
+
+
+def _parsed(key: str, text: str, origin: str) -> Any:
+    setting = settings()[key]
+    value = [name.strip() for name in text.split(",") if name.strip()] if setting.is_list else text
+    return _converted(setting, value, origin, strict=False)
+
+
+def _checked(key: str, value: Any, origin: str) -> Any:
+    setting = settings()[key]
+    given = [value] if setting.is_list and isinstance(value, str) else value
+    return _converted(setting, given, origin, strict=True)
+
+
+def _converted(setting: Setting, value: Any, origin: str, *, strict: bool) -> Any:
+    try:
+        return msgspec.convert(value, setting.type, strict=strict)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{setting.key} is {value!r} ({origin}); accepted: {setting.accepted}") from error
+
+
+def _located(setting: Setting, value: Any, base: Path) -> Any:
+    """Make a path absolute: one in the file is relative to the file, any other to the working directory."""
+    if setting.key not in PATHS or not value:
+        return value
+    return str(base.absolute() / Path(value).expanduser())
+
+
+def _config(values: Mapping[str, Value]) -> Config:
+    tree: dict[str, Any] = {}
+    for key, found in values.items():
+        section, _, name = key.rpartition(".")
+        (tree.setdefault(section, {}) if section else tree)[name] = found.value
+    return msgspec.convert(tree, Config)
+
+
+def _nearest(name: str, known: Mapping[str, object] | Sequence[str]) -> str:
+    import difflib  # only an error needs it
+
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    if not found:
+        found = [key for key in known if key.rpartition(".")[2] == name.rpartition(".")[2]][:1]
+    return f"; did you mean {found[0]}?" if found else "; `shardlake config show` lists all"

@@ -1,0 +1,105 @@
+"""What commands write to stdout: tables for people, JSON for programs. rich is imported for a terminal only."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import msgspec
+
+from shardlake.app.text import cell, is_number, plain
+
+Row = Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Writes either for people or, `as_json`, one JSON value for the whole command."""
+
+    as_json: bool = False
+
+    def table(self, columns: Sequence[str], rows: Sequence[Row], data: Any, title: str = "") -> None:
+        """Write rows as a table, or `data` as JSON."""
+        if self.as_json:
+            self.json(data)
+        else:
+            show_table(columns, rows, title)
+
+    def facts(self, facts: Mapping[str, Any], data: Any, title: str = "") -> None:
+        """Write names and values below one another, or `data` as JSON."""
+        if self.as_json:
+            self.json(data)
+            return
+        if title:
+            click.secho(title, bold=True)
+        width = max(map(len, facts), default=0)
+        for name, value in facts.items():
+            click.echo(f"{name:<{width}}  {cell(value)}")
+
+    def line(self, text: str, data: Any) -> None:
+        """Write a sentence, or `data` as JSON."""
+        if self.as_json:
+            self.json(data)
+        else:
+            click.echo(text)
+
+    def note(self, text: str) -> None:
+        """Write something that people want to know and programs do not."""
+        if not self.as_json:
+            click.secho(text, dim=True)
+
+    def json(self, data: Any) -> None:
+        """Write JSON, indented."""
+        click.echo(msgspec.json.format(msgspec.json.encode(plain(data)), indent=2))
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Row], title: str = "") -> None:
+    """Write a table: ruled and coloured on a terminal, plain columns anywhere else."""
+    if sys.stdout.isatty():
+        _rich_table(columns, rows, title)
+    else:
+        click.echo("\n".join(plain_table(columns, rows, title)))
+
+
+def plain_table(columns: Sequence[str], rows: Sequence[Row], title: str = "") -> list[str]:
+    """Write rows as aligned lines.
+
+    >>> print("\\n".join(plain_table(("edge", "bytes"), [("FRA56", 1200), ("LHR", 7)])))
+    edge   bytes
+    -----  -----
+    FRA56   1200
+    LHR        7
+    """
+    texts = [[cell(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+    right = _right(columns, rows)
+    lines = [list(columns), ["-" * width for width in widths], *texts]
+    aligned = ("  ".join(_pad(*item) for item in zip(line, widths, right, strict=True)).rstrip() for line in lines)
+    return [*([title] if title else []), *aligned]
+
+
+def _pad(text: str, width: int, to_right: bool) -> str:
+    return text.rjust(width) if to_right else text.ljust(width)
+
+
+def _right(columns: Sequence[str], rows: Sequence[Row]) -> list[bool]:
+    found = []
+    for index in range(len(columns)):
+        values = [row[index] for row in rows if row[index] is not None]
+        found.append(bool(values) and all(map(is_number, values)))
+    return found
+
+
+def _rich_table(columns: Sequence[str], rows: Sequence[Row], title: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for name, right in zip(columns, _right(columns, rows), strict=True):
+        table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(value), style="dim" if value is None else "") for value in row))
+    Console().print(table)

@@ -1,0 +1,197 @@
+"""Every setting there is: its section, its type with the values that are accepted, its default and what it means."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from shardlake.core.limits import Limits
+
+ENV_PREFIX: Final = "SHARDLAKE_"
+ALL_VIEWS: Final = "all"
+
+
+def _about(text: str, **limits: Any) -> Meta:
+    return Meta(description=text, **limits)
+
+
+class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where events come from."""
+
+    name: Annotated[str, _about("name of the source in the journal; not to be changed later", pattern="^[a-z][a-z0-9_]{0,31}$")] = "cloudfront"
+    pack: Annotated[str, _about("what kind of data it is")] = "cloudfront"
+    path: Annotated[str, _about("a folder (with all below it), a file, or a glob pattern of log files, plain or gzip")] = ""
+    buckets: Annotated[int, _about("how many shards the files are spread over; not to be changed later", ge=1, le=10_000)] = 16
+    on_change: Annotated[
+        Literal["fail", "new", "dlq"],
+        _about("when a file has new contents under its old name: stop, read it again as a new file, or write a dead letter"),
+    ] = "fail"
+    on_gap: Annotated[
+        Literal["fail", "letter"],
+        _about("when a file disappears before it was read: stop, or write a dead letter and go on"),
+    ] = "fail"
+    discover_max: Annotated[int, _about("how many new files are taken in at once", ge=1)] = 10_000
+
+
+class ProtectSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is protected before anything is stored."""
+
+    mask: Annotated[tuple[str, ...], _about("columns whose values are replaced by ***")] = ()
+    hash: Annotated[tuple[str, ...], _about("columns whose values are replaced by a keyed hash")] = ()
+    drop: Annotated[tuple[str, ...], _about("columns whose values are not kept")] = ()
+    key_env: Annotated[str, _about("name of the environment variable that holds the key of the hash, never the key itself")] = ""
+
+
+class ViewSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which views are kept."""
+
+    folder: Annotated[str, _about("folder of your own views, one .sql file each, beside those of the pack")] = "views"
+    use: Annotated[tuple[str, ...], _about('names of the views to keep, or "all"')] = (ALL_VIEWS,)
+
+
+class QuerySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How queries run."""
+
+    threads: Annotated[int, _about("threads of one query", ge=1, le=1024)] = 2
+
+
+class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How batch runs work."""
+
+    threads: Annotated[int, _about("threads of a batch run", ge=1, le=1024)] = 2
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings together. Paths are absolute, but for an empty `source.path`, which means that there is none."""
+
+    root: Annotated[str, _about("folder of everything that is stored: journal, objects, tables", min_length=1)] = ".shardlake"
+    source: SourceSettings = SourceSettings()
+    protect: ProtectSettings = ProtectSettings()
+    views: ViewSettings = ViewSettings()
+    query: QuerySettings = QuerySettings()
+    batch: BatchSettings = BatchSettings()
+    limits: Limits = Limits()
+
+
+# The kernel's limits are plain numbers; what they mean to a user stands here.
+LIMITS: Final[Mapping[str, str]] = {
+    "chunk_rows_max": "rows after which a chunk is committed",
+    "chunk_bytes_max": "bytes of rows in memory after which a chunk is committed",
+    "chunk_age_s": "seconds after which a chunk is committed as it is: how old answers are at most, about",
+    "block_bytes": "bytes that are read of a file at once",
+    "line_bytes_max": "a longer line is a dead letter",
+    "letter_bytes_max": "bytes of a broken line that are kept in a dead letter",
+    "ids_max": "event ids remembered per lane, to know duplicates by; 32 bytes each",
+    "ids_age_s": "seconds of arrival for which event ids are remembered",
+    "id_logs_max": "segments that a lane names for its event ids, after which they are joined into one object",
+    "pages_max": "lists of discovered files after which they are joined into one",
+    "windows_runs_max": "stretches of windows noted for each file",
+    "commit_retries_max": "how often a commit is sent again",
+    "retry_first_s": "seconds before something is tried for the second time",
+    "retry_longest_s": "seconds at most between two tries",
+    "poll_interval_s": "seconds between two looks for new files, when there is nothing to read",
+    "settle_s": "a file is read when it has not changed for so many seconds",
+    "worker_expiry_s": "seconds without a heartbeat after which a worker is believed dead",
+    "batch_rows_max": "rows that one pass of a batch run takes at most",
+    "snapshots_max": "snapshots that are kept of each batch table",
+    "query_memory": "memory of one query or batch run, such as 4GB",
+    "query_timeout_s": "seconds that a query may run",
+}
+_MEMORY: Final = r"^\d+(\.\d+)? ?([kKMGT]i?)?B$"
+_SECONDS_MAX: Final = 10.0**9
+_OWN_RULES: Final[Mapping[str, Meta]] = {
+    "query_memory": Meta(pattern=_MEMORY),
+    "query_timeout_s": Meta(gt=0, le=10.0**6),  # a timer of the operating system takes no more
+    "snapshots_max": Meta(ge=1, le=1000),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its dotted key, the type that values are checked against, its default and its meaning."""
+
+    key: str
+    type: Any
+    default: Any
+    about: str
+
+    @property
+    def env(self) -> str:
+        """The environment variable that sets it."""
+        return ENV_PREFIX + self.key.upper().replace(".", "_")
+
+    @property
+    def section(self) -> str:
+        """The table of the file that it stands in; "" for the top."""
+        return self.key.rpartition(".")[0]
+
+    @property
+    def is_list(self) -> bool:
+        """Tell whether it takes several names."""
+        return get_origin(_plain(self.type)) is tuple
+
+    @property
+    def accepted(self) -> str:
+        """Say which values are accepted."""
+        plain, rules = _plain(self.type), _rules(self.type)
+        if get_origin(plain) is Literal:
+            return ", ".join(map(str, get_args(plain)))
+        if self.is_list:
+            return "a list of names"
+        if plain is str:
+            return _texts(self.key, rules)
+        return ("a whole number" if plain is int else "a number") + _range(rules)
+
+
+@cache
+def settings() -> Mapping[str, Setting]:
+    """All settings by their keys, in the order in which they are shown."""
+    return {setting.key: setting for setting in (*_of(Config, ""), *_limits())}
+
+
+def sections() -> Mapping[str, str]:
+    """What each section is about, by its name."""
+    found = {f.name: f.type.__doc__ or "" for f in msgspec.structs.fields(Config) if f.name not in ("root", "limits")}
+    return found | {"limits": "Limits. Each has a name and a default; seldom is there a reason to change one."}
+
+
+def _of(kind: type[msgspec.Struct], prefix: str) -> Iterator[Setting]:
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            if field.type is not Limits:
+                yield from _of(field.type, f"{field.name}.")
+        else:
+            about = next(m.description for m in _rules(field.type) if m.description)
+            yield Setting(prefix + field.name, field.type, field.default, about)
+
+
+def _limits() -> Iterator[Setting]:
+    for field in msgspec.structs.fields(Limits):
+        numbers = Meta(ge=1) if field.type is int else Meta(ge=0, le=_SECONDS_MAX)
+        rules = _OWN_RULES.get(field.name, numbers)
+        yield Setting(f"limits.{field.name}", Annotated[field.type, rules], field.default, LIMITS.get(field.name, ""))
+
+
+def _plain(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _rules(kind: Any) -> tuple[Meta, ...]:
+    return tuple(m for m in get_args(kind)[1:] if isinstance(m, Meta)) if get_origin(kind) is Annotated else ()
+
+
+def _texts(key: str, rules: tuple[Meta, ...]) -> str:
+    if not any(rule.pattern for rule in rules):
+        return "text"
+    return "a size such as 500MB or 4GB" if key.endswith("memory") else "a name of small letters, digits and _"
+
+
+def _range(rules: tuple[Meta, ...]) -> str:
+    for rule in rules:
+        low = f" above {rule.gt:g}" if rule.gt is not None else f" from {rule.ge:g}" if rule.ge is not None else ""
+        if low:
+            return low + (f" to {rule.le:,.0f}" if rule.le is not None else " up")
+    return ""

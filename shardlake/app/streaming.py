@@ -1,0 +1,192 @@
+"""The stream process: one lane, put together, kept at work through what passes, and stopped by a signal."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Final
+
+from shardlake.adapters.clock import SystemClock, random_name
+from shardlake.adapters.engine import Engine
+from shardlake.app import compose
+from shardlake.app.logs import Log
+from shardlake.app.settings import Config
+from shardlake.app.viewset import compiled_views, load_pack
+from shardlake.core.errors import ConfigError, Conflict, Transient
+from shardlake.core.journal import operations, reading, rows
+from shardlake.core.journal.port import Journal, Write
+from shardlake.core.journal.rows import Entry, SourceRow
+from shardlake.packs.pack import Pack
+from streams.committer import Committer
+from streams.decode import Decoding
+from streams.lane import Lane
+from streams.loop import Loop, hold_all
+from streams.protect import Protection
+from streams.sources.files import FileSettings, FileSource
+from streams.sources.listing import Pattern
+
+LANE: Final = 0  # files are read on one lane
+
+
+@dataclass(slots=True)
+class Progress:
+    """What this process has committed, told to its log entry by entry."""
+
+    log: Log
+    entries: int = 0
+    rows: int = 0
+    letters: int = 0
+    _resting: bool = field(default=True)
+
+    def committed(self, entry: Entry, rows: int, letters: int, failed: tuple[str, ...]) -> None:
+        """Take note of an entry."""
+        self.entries, self.rows, self.letters = self.entries + 1, self.rows + rows, self.letters + letters
+        self._resting = False
+        self.log.info("committed", entry=f"{entry.lane}:{entry.n}", rows=rows, dead_letters=letters)
+        if failed:
+            self.log.warning("view_failed", views=", ".join(failed), entry=f"{entry.lane}:{entry.n}")
+
+    def idle(self) -> None:
+        """Tell, once, that everything there is was read."""
+        if not self._resting:
+            self.log.info("caught_up", entries=self.entries, rows=self.rows)
+            self._resting = True
+
+
+@dataclass(slots=True)
+class Stop:
+    """Becomes true when a signal asks to stop; a second one is not waited for."""
+
+    signal: str = ""
+
+    def __call__(self) -> bool:
+        """Tell whether to stop."""
+        return bool(self.signal)
+
+    def __enter__(self) -> "Stop":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._heard)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _default_signals()
+
+    def _heard(self, number: int, _: FrameType | None) -> None:
+        self.signal = signal.Signals(number).name
+        _default_signals()
+
+
+def _default_signals() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def stream(config: Config, environ: Mapping[str, str], log: Log, stop: Callable[[], bool], *, once: bool) -> Progress:
+    """Read the source until told to stop, or, `once`, until everything that is there now was committed.
+
+    What fails in passing is tried again, in a lane opened anew; with `once` it is raised.
+    """
+    progress, clock = Progress(log), SystemClock()
+    protection = protect(config, load_pack(config), environ)
+    log.info("started", root=config.root, source=config.source.path, views=", ".join(compiled_views(config)))
+    if once:
+        _let_settle(config, clock)
+    pause = config.limits.retry_first_s
+    while True:
+        before = progress.entries
+        try:
+            with opened(config, protection, stop, progress) as loop:
+                loop.run(once=once)
+            return progress
+        except Transient as error:
+            if once:
+                raise
+            pause = config.limits.retry_first_s if progress.entries > before else pause
+            log.warning("trying_again", error=str(error), in_s=pause)
+        _wait(clock, pause, stop)
+        if stop():
+            return progress
+        pause = min(2 * pause, config.limits.retry_longest_s)
+
+
+@contextmanager
+def opened(config: Config, protection: Protection, stop: Callable[[], bool], progress: Progress) -> Iterator[Loop]:
+    """Own the lane, with everything that its loop needs. Raises: as the journal, the object storage and `Lane.take`."""
+    pack, limits, store, clock = load_pack(config), config.limits, compose.objects(config), SystemClock()
+    source = FileSource(file_settings(config), pack.bucket_key, limits)
+    journal, engine = compose.journal(config), Engine(threads=1)
+    try:
+        found(journal)
+        fix_source(journal, config)
+        lane = Lane.take(
+            journal, store, clock, random_name, limits, lane=LANE, worker=random_name(), source=config.source.name
+        )
+        views = list(compiled_views(config).values())
+        committer = Committer(lane, store, pack.schema, views, engine, limits)
+        hold_all(journal, source, config.source.name, committer)
+        yield Loop(source, Decoding(pack, protection, limits), committer, clock, limits, stop, progress)
+    finally:
+        engine.close()
+        journal.close()
+
+
+def file_settings(config: Config) -> FileSettings:
+    """What the file source is told. Raises: ConfigError if it is not said where the files are."""
+    source = config.source
+    if not source.path:
+        raise ConfigError("source.path is not set: say where the log files are, with --source, SHARDLAKE_SOURCE_PATH or in shardlake.toml")
+    return FileSettings(source.name, source.path, source.buckets, source.on_change, source.on_gap, source.discover_max)
+
+
+def found(journal: Journal) -> None:
+    """Make the journal's lane if there is none yet."""
+    if reading.read_registry(journal) is None:
+        with suppress(Conflict):  # somebody else made it just now
+            journal.transact(operations.found(LANE + 1))
+
+
+def fix_source(journal: Journal, config: Config) -> None:
+    """See that what the source's shards depend on is as it was when it was first read. Raises: ConfigError."""
+    source = config.source
+    wanted = SourceRow(source.name, {"pack": source.pack, "buckets": str(source.buckets)})
+    key = rows.source_key(source.name)
+    stored = journal.get([key]).get(key)
+    if stored is None:
+        journal.transact([Write(key, None, rows.encode(wanted))])
+        return
+    known = rows.decode(SourceRow, key, stored).settings
+    for name, value in wanted.settings.items():
+        if known.get(name) != value:
+            raise ConfigError(
+                f"source.{name} is {value}, and was {known.get(name)} when {source.name} was first read: set it back, or begin "
+                "with another root, because everything would be counted again"
+            )
+
+
+def protect(config: Config, pack: Pack, environ: Mapping[str, str]) -> Protection:
+    """What is protected, with the key out of the environment. Raises: ConfigError."""
+    chosen = config.protect
+    key = environ.get(chosen.key_env, "") if chosen.key_env else ""
+    if chosen.hash and not key:
+        where = f"the environment variable {chosen.key_env} is empty" if chosen.key_env else "protect.key_env is not set"
+        raise ConfigError(f"protect.hash needs a key, and {where}: name a variable in protect.key_env, and put the key in it")
+    derived = getattr(pack, "derived", {})
+    return Protection.of(
+        pack.schema, derived, mask=chosen.mask, hashed=chosen.hash, drop=chosen.drop, key=os.fsencode(key)
+    )
+
+
+def _let_settle(config: Config, clock: SystemClock) -> None:
+    """Wait until the newest file that is there now has settled."""
+    newest_ns = max((file.mtime_ns for file in Pattern.of(config.source.path).list()), default=0) if config.source.path else 0
+    left_s = config.limits.settle_s - (clock.now_us() - newest_ns / 1000) / 1e6
+    if 0 < left_s:
+        clock.sleep_s(min(left_s + 0.01, config.limits.settle_s))
+
+
+def _wait(clock: SystemClock, seconds: float, stop: Callable[[], bool]) -> None:
+    until = clock.monotonic_s() + seconds
+    while not stop() and (left := until - clock.monotonic_s()) > 0:
+        clock.sleep_s(min(left, 0.2))

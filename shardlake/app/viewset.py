@@ -1,0 +1,99 @@
+"""Which views there are: the pack's and those of your folder, compiled once for everyone who uses the root."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from shardlake import core, packs
+from shardlake.adapters import active_views
+from shardlake.adapters.disk import translated
+from shardlake.app.settings import ALL_VIEWS, Config
+from shardlake.core.errors import ConfigError, Transient
+from shardlake.core.view import VIEW_FORMAT, CompiledView
+
+if TYPE_CHECKING:
+    from shardlake.packs.pack import Pack
+
+_CORE: Final = Path(core.__file__ or "").parent
+_PACKS: Final = Path(packs.__file__ or "").parent
+
+
+def compiled_views(config: Config) -> Mapping[str, CompiledView]:
+    """The views in use, from the root's file if nothing changed, else compiled and stored there.
+
+    Raises: ViewRefused, ConfigError.
+    """
+    key = _key(config)
+    found = active_views.find(config.root, key)
+    if found is None:
+        found = compile_all(config)
+        with suppress(ConfigError, Transient):  # a reader who may not write goes without
+            active_views.save(config.root, key, found)
+    return found
+
+
+def compile_all(config: Config) -> Mapping[str, CompiledView]:
+    """Compile the views in use. Raises: ViewRefused, ConfigError."""
+    from shardlake.core.compiler import compile_view
+
+    pack = load_pack(config)
+    chosen = _chosen(config, _joined(config, pack.views))
+    return {name: compile_view(name, sql, pack.schema) for name, sql in sorted(chosen.items())}
+
+
+def load_pack(config: Config) -> "Pack":
+    """Make the pack of the source. Raises: ConfigError for a name that there is none of."""
+    from shardlake.app.guard import arrow_without_pandas
+
+    arrow_without_pandas()
+    from shardlake.packs.registry import load
+
+    return load(config.source.pack)
+
+
+def own_views(config: Config) -> Mapping[str, str]:
+    """The SQL of the views in your folder, by name. Raises: ConfigError."""
+    folder = Path(config.views.folder)
+    with translated(f"read the views in {folder}"):
+        return {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.sql"))}
+
+
+def _joined(config: Config, packed: Mapping[str, str]) -> dict[str, str]:
+    own = own_views(config)
+    taken = {name.lower(): name for name in packed}
+    for name in own:
+        if name.lower() in taken:
+            raise ConfigError(
+                f"view {name} in {config.views.folder} has the name of a view of the pack {config.source.pack}: rename the file"
+            )
+        taken[name.lower()] = name
+    return {**packed, **own}
+
+
+def _chosen(config: Config, views: Mapping[str, str]) -> Mapping[str, str]:
+    if config.views.use == (ALL_VIEWS,):
+        return views
+    for name in config.views.use:
+        if name not in views:
+            raise ConfigError(f"views.use names {name}, which is no view; there are: {', '.join(sorted(views))}")
+    return {name: views[name] for name in config.views.use}
+
+
+def _key(config: Config) -> str:
+    """Name everything that the compiled forms depend on, without importing any of it."""
+    digest = hashlib.sha256(repr((VIEW_FORMAT, config.source.pack, sorted(config.views.use))).encode())
+    for path in _ingredients(config):
+        data = path.read_bytes()
+        digest.update(f"\0{path.name}\0{len(data)}\0".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def _ingredients(config: Config) -> Iterator[Path]:
+    """Our own views, and the sources of the pack's schema and views and of the compiler: a few hundred kB in all."""
+    yield from sorted(Path(config.views.folder).glob("*.sql"))
+    for folder in (_PACKS / config.source.pack, _CORE / "compiler", _CORE / "algebra"):
+        yield from sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".sql"})
+    yield from (_CORE / "view.py", _CORE / "schema.py")
