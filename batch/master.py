@@ -11,6 +11,7 @@ from batch.passes import Pass
 from shardlake.adapters.crashpoints import reach
 from shardlake.adapters.readers import MASTER
 from shardlake.core.combine import read_parquet
+from shardlake.core.errors import Corrupt
 from shardlake.core.journal import reading
 from shardlake.core.journal.objects import Manifest
 from shardlake.core.journal.rows import TableRow
@@ -26,7 +27,7 @@ def columns(context: Context) -> tuple[Column, ...]:
 
 
 def open_master(context: Context) -> Snapshot:
-    """Load the master dataset, making it if there is none. Of two that make it at once, one wins and both use it."""
+    """Load the master dataset, making it if there is none. Raises: Conflict if somebody else makes it now."""
     pointer = reading.read_pointers(context.journal).get(MASTER)
     if pointer is None:
         table = f"{MASTER}_{context.new_id()}"
@@ -35,7 +36,7 @@ def open_master(context: Context) -> Snapshot:
         return made
     snapshot = context.tables.load(pointer.table)
     if snapshot is None:
-        raise LookupError(pointer.table)
+        raise Corrupt(f"the master dataset's table {pointer.table} is gone: restore {pointer.table} from a backup")
     return snapshot
 
 

@@ -37,10 +37,10 @@ def run(context: Context, compiled: Sequence[CompiledView]) -> list[Counted]:
     Raises: Conflict if another run was first (what this one had committed stays; run again), AuditFailed if the
     layers disagree, Corrupt if what is stored contradicts itself.
     """
-    counted = [_forward(context, "master", master.open_master(context), lambda *step: master.append(context, *step))]
-    for view in compiled:
-        counted.append(forward_view(context, view, open_view(context, view)))
-    return counted
+    base = master.open_master(context)
+    bases = [open_view(context, view, base) for view in compiled]
+    counted = [_forward(context, "master", base, lambda *step: master.append(context, *step))]
+    return counted + [forward_view(context, *found) for found in zip(compiled, bases, strict=True)]
 
 
 def forward_view(context: Context, view: CompiledView, base: Snapshot) -> Counted:
@@ -69,10 +69,11 @@ def _take(context: Context, base: Snapshot) -> tuple[Pass, str] | None:
     return taken, context.put_positions(positions)
 
 
-def open_view(context: Context, view: CompiledView) -> Snapshot:
+def open_view(context: Context, view: CompiledView, source: Snapshot) -> Snapshot:
     """Load a view's batch table, making it if there is none for this fingerprint.
 
-    A new table, of a new view or of one whose definition changed, is filled from the master dataset first.
+    A new table, of a new view or of one whose definition changed, counts what the master dataset has counted so
+    far. What lies beyond comes from the entries themselves, audited, as always.
     """
     pointer = reading.read_pointers(context.journal).get(view.name)
     if pointer is not None and pointer.fingerprint == view.fingerprint:
@@ -82,6 +83,6 @@ def open_view(context: Context, view: CompiledView) -> Snapshot:
         if snapshot.properties.get(FINGERPRINT_PROPERTY, view.fingerprint) != view.fingerprint:
             raise Conflict(f"the table of view {view.name} is of another definition: run again")
         return snapshot
-    made = views.fill(context, view, master.open_master(context))
+    made = views.fill(context, view, source)
     context.point(pointer, TableRow(view.name, made.table, view.fingerprint))
     return made

@@ -6,15 +6,13 @@ key uses the file if it has the same; one that only knows the root takes the vie
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from shardlake.adapters.disk import make_folder, translated, write_file
+from shardlake.adapters.stored import VIEWS
 from shardlake.core.errors import ConfigError, Corrupt, FormatTooNew
 from shardlake.core.view import VIEW_FORMAT, CompiledView
-
-FILE: Final = "views.json"
 
 Views = Mapping[str, CompiledView]
 
@@ -33,14 +31,14 @@ def save(root: str | Path, key: str, views: Views) -> None:
     """Make these the views of a root. Raises: ConfigError, Transient."""
     folder = Path(root)
     make_folder(folder)
-    with translated(f"write {folder / FILE}"):
-        write_file(folder / FILE, msgspec.json.encode(_Stored(VIEW_FORMAT, key, tuple(views.values()))))
+    with translated(f"write {folder / VIEWS}"):
+        write_file(folder / VIEWS, msgspec.json.encode(_Stored(VIEW_FORMAT, key, tuple(views.values()))))
 
 
 def find(root: str | Path, key: str) -> Views | None:
     """Read the views of a root, if they were compiled under this key."""
     try:
-        stored = _read(Path(root) / FILE)
+        stored = _read(Path(root) / VIEWS)
     except (Corrupt, FormatTooNew):  # it can be made again
         return None
     return _by_name(stored) if stored is not None and stored.key == key else None
@@ -48,7 +46,7 @@ def find(root: str | Path, key: str) -> Views | None:
 
 def load(root: str | Path) -> Views:
     """Read the views that a root worked with last. Raises: ConfigError if there are none, Corrupt, FormatTooNew."""
-    stored = _read(Path(root) / FILE)
+    stored = _read(Path(root) / VIEWS)
     if stored is None:
         raise ConfigError(f"there are no views in {root}: check the path, or begin with `shardlake stream run`")
     return _by_name(stored)

@@ -41,7 +41,11 @@ def certificate_line(certificate: "Certificate") -> str:
     seams = {view.name: cut_text(view.seam) for view in certificate.views}
     same = len(set(seams.values())) == 1
     seam = next(iter(seams.values())) if same else ", ".join(f"{name} {text}" for name, text in seams.items())
-    notes = [f"{count:,} {what}" for count, what in ((certificate.letters, "dead letters"), (certificate.gaps, "gaps")) if count]
+    notes = [
+        f"{count:,} {what}"
+        for count, what in ((certificate.letters, "dead letters"), (certificate.gaps, "gaps"))
+        if count
+    ]
     parts = [f"cut {cut_text(certificate.cut)}", f"seam {seam}", f"newest event {utc(certificate.newest_event_us)}"]
     return " · ".join([*parts, _CLASSES[weakest], *notes])
 
@@ -84,7 +88,9 @@ def lines(answer: "Rows", how: str) -> Iterator[str]:
     if how == "csv":
         yield from _csv(answer.columns, answer.rows)
         return
-    objects = (msgspec.json.encode(dict(zip(answer.columns, map(plain, row), strict=True))).decode() for row in answer.rows)
+    objects = (
+        msgspec.json.encode(dict(zip(answer.columns, map(plain, row), strict=True))).decode() for row in answer.rows
+    )
     if how == "jsonl":
         yield from (f"{text}\n" for text in objects)
         return
@@ -98,7 +104,18 @@ def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     for row in (columns, *rows):
-        writer.writerow(["" if value is None else value if isinstance(value, str) else cell(value) if isinstance(value, bytes) else plain(value) for value in row])
+        writer.writerow(
+            [
+                ""
+                if value is None
+                else value
+                if isinstance(value, str)
+                else cell(value)
+                if isinstance(value, bytes)
+                else plain(value)
+                for value in row
+            ]
+        )
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()

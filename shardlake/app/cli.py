@@ -85,9 +85,21 @@ def common_options() -> list[click.Option]:
     """The options that may stand before and after the name of a command."""
     path = click.Path(path_type=Path)
     return [
-        _option(["--config"], _on_config, type=path, metavar="FILE", help="Settings file, instead of the nearest shardlake.toml."),
+        _option(
+            ["--config"],
+            _on_config,
+            type=path,
+            metavar="FILE",
+            help="Settings file, instead of the nearest shardlake.toml.",
+        ),
         _option(["--root"], _on_root, type=path, metavar="DIR", help="Folder of everything that is stored."),
-        _option(["--set"], _on_set, multiple=True, metavar="KEY=VALUE", help="Any setting, such as source.path=logs; again for more."),
+        _option(
+            ["--set"],
+            _on_set,
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Any setting, such as source.path=logs; again for more.",
+        ),
         _option(["--json"], _on_json, is_flag=True, help="Answer in JSON, with keys that stay."),
         _option(["-v", "--verbose"], _on_verbose, count=True, help="Say more; -vv shows where an error arose."),
     ]

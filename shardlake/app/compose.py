@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from shardlake.adapters.local_objects import LocalObjects
 from shardlake.adapters.sqlite_journal import SqliteJournal
+from shardlake.adapters.stored import JOURNAL, OBJECTS, TABLES
 from shardlake.app.settings import Config
 from shardlake.app.viewset import compiled_views, load_pack
 from shardlake.core.errors import ConfigError
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from serving.answer import Server
     from shardlake.adapters.iceberg.tables import IcebergTables
 
-JOURNAL, OBJECTS, TABLES = "journal.db", "objects", "tables"
-
 
 def journal(config: Config, *, read_only: bool = False, exists: bool = False) -> SqliteJournal:
     """Open the journal; with `read_only` nothing is changed, with `exists` nothing is created.
@@ -26,8 +25,20 @@ def journal(config: Config, *, read_only: bool = False, exists: bool = False) ->
     """
     path = Path(config.root) / JOURNAL
     if (read_only or exists) and not path.exists():
-        raise ConfigError(f"nothing was stored in {config.root} yet: begin with `shardlake stream run`, or correct --root")
+        raise ConfigError(
+            f"nothing was stored in {config.root} yet: begin with `shardlake stream run`, or correct --root"
+        )
     return SqliteJournal(path, read_only=read_only)
+
+
+@contextmanager
+def opened_journal(config: Config) -> Iterator[SqliteJournal]:
+    """The journal, for reading, until the end of the block. Raises: as `journal`."""
+    found = journal(config, read_only=True)
+    try:
+        yield found
+    finally:
+        found.close()
 
 
 def objects(config: Config) -> LocalObjects:
@@ -62,7 +73,15 @@ def batch_context(config: Config, progress: Callable[[str], None]) -> "Iterator[
     engine = Engine(config.batch.threads, config.limits.query_memory)
     try:
         yield Context(
-            rows, objects(config), iceberg, engine, chosen.schema, chosen.sort_keys, random_name, config.limits, progress
+            rows,
+            objects(config),
+            iceberg,
+            engine,
+            chosen.schema,
+            chosen.sort_keys,
+            random_name,
+            config.limits,
+            progress,
         )
     finally:
         engine.close()

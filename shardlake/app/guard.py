@@ -33,7 +33,9 @@ def check_packages(home: Path | None = None) -> None:
 class _NoPandas(MetaPathFinder):
     """Says that there is no pandas."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Refuse pandas; leave everything else to the other finders."""
         del path, target
         if fullname == "pandas":

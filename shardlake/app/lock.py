@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from shardlake.adapters.disk import make_folder, translated
+from shardlake.adapters.stored import LOCKS
 from shardlake.core.errors import Terminal
 
 
@@ -15,14 +16,16 @@ class Locked(Terminal):
     """Another process does what only one may do at a time. `holder` is its process id, as far as it is known."""
 
     def __init__(self, what: str, root: str, holder: str) -> None:
-        super().__init__(f"{what} already runs on {root}{f' (process {holder})' if holder else ''}: stop it first, or use another root")
+        super().__init__(
+            f"{what} already runs on {root}{f' (process {holder})' if holder else ''}: stop it first, or use another root"
+        )
         self.holder = holder
 
 
 @contextmanager
 def only_one(what: str, root: str, name: str) -> Iterator[None]:
-    """Hold the lock `root/locks/name` meanwhile. Raises: Locked at once if another process has it."""
-    path = Path(root) / "locks" / name
+    """Hold the lock `NAME` under the root meanwhile. Raises: Locked at once if another process has it."""
+    path = Path(root) / LOCKS / name
     make_folder(path.parent)
     with translated(f"open {path}"):
         file = path.open("a+")

@@ -1,6 +1,7 @@
 """The logs of processes that work for long: a line on a terminal, JSON otherwise, on stderr, and never a payload."""
 
 import sys
+from collections.abc import MutableMapping
 from typing import Any, Protocol
 
 import structlog
@@ -30,8 +31,15 @@ def make_log(*, verbose: int, as_json: bool) -> Log:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _event_first,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS["debug" if verbose else "info"]),
     )
     return log
+
+
+def _event_first(_: object, __: str, facts: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put time, level and event before the facts, where people look for them."""
+    first = {name: facts.pop(name) for name in ("timestamp", "level", "event")}
+    return first | {name: value for name, value in facts.items() if value is not None}

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Final
 
 import click
+import msgspec
 
 from shardlake.app import exits
 from shardlake.app.cli import Group, Invocation
@@ -85,8 +86,13 @@ def run(args: list[str], invocation: Invocation) -> int:
     except ShardlakeError as error:
         if invocation.verbose > 1:
             raise
-        _complain(str(error))
-        return exits.exit_code(error)
+        code = exits.exit_code(error)
+        if invocation.json:
+            told = {"error": type(error).__name__, "message": str(error), "exit_code": code}
+            click.echo(msgspec.json.encode(told), err=True)
+        else:
+            _complain(str(error))
+        return code
     return code if isinstance(code, int) else exits.OK
 
 

@@ -21,13 +21,21 @@ def _about(text: str, **limits: Any) -> Meta:
 class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where events come from."""
 
-    name: Annotated[str, _about("name of the source in the journal; not to be changed later", pattern="^[a-z][a-z0-9_]{0,31}$")] = "cloudfront"
+    name: Annotated[
+        str, _about("name of the source in the journal; not to be changed later", pattern="^[a-z][a-z0-9_]{0,31}$")
+    ] = "cloudfront"
     pack: Annotated[str, _about("what kind of data it is")] = "cloudfront"
-    path: Annotated[str, _about("a folder (with all below it), a file, or a glob pattern of log files, plain or gzip")] = ""
-    buckets: Annotated[int, _about("how many shards the files are spread over; not to be changed later", ge=1, le=10_000)] = 16
+    path: Annotated[
+        str, _about("a folder (with all below it), a file, or a glob pattern of log files, plain or gzip")
+    ] = ""
+    buckets: Annotated[
+        int, _about("how many shards the files are spread over; not to be changed later", ge=1, le=10_000)
+    ] = 16
     on_change: Annotated[
         Literal["fail", "new", "dlq"],
-        _about("when a file has new contents under its old name: stop, read it again as a new file, or write a dead letter"),
+        _about(
+            "when a file has new contents under its old name: stop, read it again as a new file, or write a dead letter"
+        ),
     ] = "fail"
     on_gap: Annotated[
         Literal["fail", "letter"],
@@ -42,7 +50,9 @@ class ProtectSettings(msgspec.Struct, frozen=True, kw_only=True):
     mask: Annotated[tuple[str, ...], _about("columns whose values are replaced by ***")] = ()
     hash: Annotated[tuple[str, ...], _about("columns whose values are replaced by a keyed hash")] = ()
     drop: Annotated[tuple[str, ...], _about("columns whose values are not kept")] = ()
-    key_env: Annotated[str, _about("name of the environment variable that holds the key of the hash, never the key itself")] = ""
+    key_env: Annotated[
+        str, _about("name of the environment variable that holds the key of the hash, never the key itself")
+    ] = ""
 
 
 class ViewSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +77,9 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All settings together. Paths are absolute, but for an empty `source.path`, which means that there is none."""
 
-    root: Annotated[str, _about("folder of everything that is stored: journal, objects, tables", min_length=1)] = ".shardlake"
+    root: Annotated[str, _about("folder of everything that is stored: journal, objects, tables", min_length=1)] = (
+        ".shardlake"
+    )
     source: SourceSettings = SourceSettings()
     protect: ProtectSettings = ProtectSettings()
     views: ViewSettings = ViewSettings()

@@ -136,7 +136,9 @@ def file_settings(config: Config) -> FileSettings:
     """What the file source is told. Raises: ConfigError if it is not said where the files are."""
     source = config.source
     if not source.path:
-        raise ConfigError("source.path is not set: say where the log files are, with --source, SHARDLAKE_SOURCE_PATH or in shardlake.toml")
+        raise ConfigError(
+            "source.path is not set: say where the log files are, with --source, SHARDLAKE_SOURCE_PATH or in shardlake.toml"
+        )
     return FileSettings(source.name, source.path, source.buckets, source.on_change, source.on_gap, source.discover_max)
 
 
@@ -170,8 +172,12 @@ def protect(config: Config, pack: Pack, environ: Mapping[str, str]) -> Protectio
     chosen = config.protect
     key = environ.get(chosen.key_env, "") if chosen.key_env else ""
     if chosen.hash and not key:
-        where = f"the environment variable {chosen.key_env} is empty" if chosen.key_env else "protect.key_env is not set"
-        raise ConfigError(f"protect.hash needs a key, and {where}: name a variable in protect.key_env, and put the key in it")
+        where = (
+            f"the environment variable {chosen.key_env} is empty" if chosen.key_env else "protect.key_env is not set"
+        )
+        raise ConfigError(
+            f"protect.hash needs a key, and {where}: name a variable in protect.key_env, and put the key in it"
+        )
     derived = getattr(pack, "derived", {})
     return Protection.of(
         pack.schema, derived, mask=chosen.mask, hashed=chosen.hash, drop=chosen.drop, key=os.fsencode(key)
@@ -180,7 +186,9 @@ def protect(config: Config, pack: Pack, environ: Mapping[str, str]) -> Protectio
 
 def _let_settle(config: Config, clock: SystemClock) -> None:
     """Wait until the newest file that is there now has settled."""
-    newest_ns = max((file.mtime_ns for file in Pattern.of(config.source.path).list()), default=0) if config.source.path else 0
+    newest_ns = (
+        max((file.mtime_ns for file in Pattern.of(config.source.path).list()), default=0) if config.source.path else 0
+    )
     left_s = config.limits.settle_s - (clock.now_us() - newest_ns / 1000) / 1e6
     if 0 < left_s:
         clock.sleep_s(min(left_s + 0.01, config.limits.settle_s))

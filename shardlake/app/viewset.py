@@ -1,7 +1,7 @@
 """Which views there are: the pack's and those of your folder, compiled once for everyone who uses the root."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,6 +32,16 @@ def compiled_views(config: Config) -> Mapping[str, CompiledView]:
         with suppress(ConfigError, Transient):  # a reader who may not write goes without
             active_views.save(config.root, key, found)
     return found
+
+
+def named_views(config: Config, names: Sequence[str]) -> list[CompiledView]:
+    """The views of these names, all of them if there is none. Raises: as `compiled_views`; ConfigError."""
+    views = compiled_views(config)
+    by_name = {name.lower(): view for name, view in views.items()}
+    unknown = [name for name in names if name.lower() not in by_name]
+    if unknown:
+        raise ConfigError(f"there is no view {unknown[0]}; views are: {', '.join(views)}")
+    return [by_name[name.lower()] for name in names] or list(views.values())
 
 
 def compile_all(config: Config) -> Mapping[str, CompiledView]:

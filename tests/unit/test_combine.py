@@ -95,7 +95,7 @@ EVENTS_OF_A_PART = st.lists(
 A_PART = st.tuples(EVENTS_OF_A_PART, st.sampled_from([None, 1, 2]), st.booleans(), st.sampled_from([0, 1, 10, 1000]))
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(A_PART, max_size=5), st.booleans())
 def test_a_view_over_parts_is_the_view_over_their_rows(
     drawn: list[tuple[list[Event], int | None, bool, int]], windowed: bool
@@ -110,7 +110,7 @@ def test_a_view_over_parts_is_the_view_over_their_rows(
     assert ordered(fetched(finalized_sql(view, parts))) == ordered(fetched(plain))
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(st.lists(EVENTS_OF_A_PART, min_size=2, max_size=4), st.sampled_from([0, 1, 100]))
 def test_no_row_vanishes_even_where_windows_were_wrongly_left_unsaid(parts: list[list[Event]], rows: int) -> None:
     """A NULL window that is not declared may show one key twice, but what it counts stays."""

@@ -126,7 +126,8 @@ class Writer:
         if table is None:
             return 0
         with errors(f"sweep table {name}"):
-            garbage = listed - references(table, self._root / name)
+            unreferenced = listed - references(table, self._root / name)
+        garbage = {path for path in unreferenced if Path(path).exists()}  # the commit has removed some already
         self._remove(garbage)
         return len(garbage)
 

@@ -1,18 +1,16 @@
 """`shardlake batch`: what was committed goes into the master dataset and the batch views."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from shardlake.app.cli import Group, Invocation, pass_invocation
-from shardlake.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from batch.context import Context
     from batch.run import Counted
-    from shardlake.core.view import CompiledView
 
 
 @click.group(cls=Group)
@@ -21,7 +19,9 @@ def batch() -> None:
 
 
 @batch.command()
-@click.option("--view", "names", multiple=True, metavar="NAME", help="Only this view (and the master dataset); again for more.")
+@click.option(
+    "--view", "names", multiple=True, metavar="NAME", help="Only this view (and the master dataset); again for more."
+)
 @pass_invocation
 def run(invocation: Invocation, names: tuple[str, ...]) -> None:
     """Count everything that was committed since the last run.
@@ -30,7 +30,9 @@ def run(invocation: Invocation, names: tuple[str, ...]) -> None:
     published, and ends in exit code 4. Run it as often as you like, for example every hour; streams and queries go on
     meanwhile. Of two runs at once, one wins, and the other ends in exit code 3 at most.
     """
-    views = _chosen(invocation, names)
+    from shardlake.app.viewset import named_views
+
+    views = named_views(invocation.config, names)
     with _working(invocation) as context:
         from batch.run import run as work
 
@@ -42,21 +44,13 @@ def run(invocation: Invocation, names: tuple[str, ...]) -> None:
 @pass_invocation
 def rebuild(invocation: Invocation, view: str) -> None:
     """Make the batch table of a view anew from the master dataset, while the old one goes on answering."""
-    views = _chosen(invocation, (view,))
+    from shardlake.app.viewset import named_views
+
+    views = named_views(invocation.config, (view,))
     with _working(invocation) as context:
         from batch.rebuild import rebuild as work
 
         _write(invocation, [work(context, views[0])])
-
-
-def _chosen(invocation: Invocation, names: Sequence[str]) -> "list[CompiledView]":
-    from shardlake.app.viewset import compiled_views
-
-    views = compiled_views(invocation.config)
-    unknown = [name for name in names if name not in views]
-    if unknown:
-        raise ConfigError(f"there is no view {unknown[0]}; views are: {', '.join(views)}")
-    return [views[name] for name in names or views]
 
 
 @contextmanager

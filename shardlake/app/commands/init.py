@@ -12,8 +12,12 @@ from shardlake.core.errors import ConfigError
 
 
 @click.command(cls=Command)
-@click.option("--path", type=click.Path(path_type=Path), default=Path(FILE), show_default=True, help="Where to write the file.")
-@click.option("--logs", metavar="PATH", default="logs", show_default=True, help="Your log files: a folder or a glob pattern.")
+@click.option(
+    "--path", type=click.Path(path_type=Path), default=Path(FILE), show_default=True, help="Where to write the file."
+)
+@click.option(
+    "--logs", metavar="PATH", default="logs", show_default=True, help="Your log files: a folder or a glob pattern."
+)
 @click.option("--force", is_flag=True, help="Overwrite a file that is there.")
 @pass_invocation
 def init(invocation: Invocation, path: Path, logs: str, force: bool) -> None:

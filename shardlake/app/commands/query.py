@@ -19,10 +19,18 @@ TABLE_ROWS = 1000
 @click.command(cls=Command)
 @click.argument("sql")
 @click.option(
-    "-f", "--format", "how", type=click.Choice(answers.FORMATS), default="table", show_default=True, help="How to write the rows."
+    "-f",
+    "--format",
+    "how",
+    type=click.Choice(answers.FORMATS),
+    default="table",
+    show_default=True,
+    help="How to write the rows.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the rows to this file; parquet needs it.")
-@click.option("--limit", type=click.IntRange(0), default=TABLE_ROWS, show_default=True, help="Rows that a table shows; 0 for all.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=TABLE_ROWS, show_default=True, help="Rows that a table shows; 0 for all."
+)
 @click.option("--certificate", is_flag=True, help="Show all that the answer's certificate says.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of this query.")
 @pass_invocation

@@ -14,7 +14,9 @@ def stream() -> None:
 
 
 @stream.command()
-@click.option("--source", type=click.Path(path_type=Path), metavar="PATH", help="The log files: a folder or a glob pattern.")
+@click.option(
+    "--source", type=click.Path(path_type=Path), metavar="PATH", help="The log files: a folder or a glob pattern."
+)
 @click.option("--once", is_flag=True, help="Read what is there now, commit it, and exit.")
 @pass_invocation
 def run(invocation: Invocation, source: Path | None, once: bool) -> None:

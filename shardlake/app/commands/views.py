@@ -7,7 +7,7 @@ import click
 
 from shardlake.adapters.disk import translated
 from shardlake.app.cli import Group, Invocation, pass_invocation
-from shardlake.app.viewset import compiled_views, load_pack
+from shardlake.app.viewset import compiled_views, load_pack, named_views
 from shardlake.core.errors import ConfigError
 from shardlake.core.view import CompiledView
 
@@ -31,11 +31,7 @@ def list_(invocation: Invocation) -> None:
 @pass_invocation
 def show(invocation: Invocation, name: str) -> None:
     """Show a view: its columns, its fingerprint, and the three SQL forms that were derived from it."""
-    found = compiled_views(invocation.config)
-    view = next((v for key, v in found.items() if key.lower() == name.lower()), None)
-    if view is None:
-        raise ConfigError(f"there is no view {name}; views are: {', '.join(found)}")
-    _write(invocation, view)
+    _write(invocation, named_views(invocation.config, (name,))[0])
 
 
 @views.command()

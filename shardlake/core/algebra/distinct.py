@@ -60,22 +60,23 @@ _KEEP_LAST: Final = (
     "coalesce(list_filter({registers}, lambda c, i: "
     "i = len({registers}) OR {registers}[i + 1] >> 6 <> c >> 6), CAST([] AS INTEGER[]))"
 )
+_USED: Final = (
+    f"coalesce(list_sum(list_transform({{registers}}, lambda c: CAST(1 AS BIGINT) << ({_RHO_MAX} - (c & 63)))), 0)"
+    f" / CAST({1 << _RHO_MAX} AS DOUBLE)"
+)
+_ZERO: Final = "CAST(0 AS DOUBLE)"
+_SIGMA: Final = (
+    f"list_reduce(repeat([struct_pack(power := {_ZERO}, weight := {_ZERO}, total := {_ZERO})], {_SQUARINGS}), "
+    "lambda s, _: struct_pack(power := s.power * s.power, weight := s.weight * 2, "
+    "total := s.total + s.power * s.power * s.weight), "
+    "struct_pack(power := {empty}, weight := CAST(1 AS DOUBLE), total := {empty})).total"
+)
 _STEPS: Final = (
-    (
-        "used",
-        f"coalesce(list_sum(list_transform({{registers}}, lambda c: CAST(1 AS BIGINT) << ({_RHO_MAX} - (c & 63)))), 0)"
-        f" / CAST({1 << _RHO_MAX} AS DOUBLE)",
-    ),
+    ("used", _USED),
     ("empty", f"1 - len({{registers}}) / CAST({REGISTERS} AS DOUBLE)"),
-    (
-        "sigma",
-        f"list_reduce(repeat([struct_pack(power := CAST(0 AS DOUBLE), weight := CAST(0 AS DOUBLE), total := CAST(0 AS "
-        f"DOUBLE))], {_SQUARINGS}), lambda s, _: struct_pack(power := s.power * s.power, weight := s.weight * 2, total := "
-        "s.total + s.power * s.power * s.weight), struct_pack(power := {empty}, weight := CAST(1 AS DOUBLE), total := "
-        "{empty})).total",
-    ),
+    ("sigma", _SIGMA),
 )
 _ESTIMATE: Final = (
-    "CASE WHEN len({registers}) = 0 THEN 0 ELSE "
-    f"CAST(round(CAST({_SCALE} AS DOUBLE) * {REGISTERS * REGISTERS} / ({{used}} + {REGISTERS} * {{sigma}})) AS BIGINT) END"
+    "CASE WHEN len({registers}) = 0 THEN 0 ELSE CAST(round("
+    f"CAST({_SCALE} AS DOUBLE) * {REGISTERS * REGISTERS} / ({{used}} + {REGISTERS} * {{sigma}})) AS BIGINT) END"
 )

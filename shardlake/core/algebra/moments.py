@@ -42,7 +42,7 @@ def _of_doubles(call: Call, value: Term) -> Aggregation:
 def _double_states(call: Call, value: Term) -> tuple[State, ...]:
     mean = "sum({count} * {mean}) / nullif(sum({count}), 0)"
     m2 = f"{call.over(f'var_pop({value.sql})')} * {call.over(f'count({value.sql})')}"
-    parts = "list(struct_pack(\"count\" := {count}, \"mean\" := {mean}, \"m2\" := {m2}))"
+    parts = 'list(struct_pack("count" := {count}, "mean" := {mean}, "m2" := {m2}))'
     return (
         count_state(call, value.sql),
         State("mean", "DOUBLE", call.over(f"avg({value.sql})"), mean, bound=_MEAN_BOUND),

@@ -25,7 +25,9 @@ _TYPE: Final = 'STRUCT("bin" INTEGER, "n" BIGINT)[]'
 def approx_quantile(call: Call) -> Aggregation:
     """Estimate a quantile: NULL if there is no value."""
     if len(call.args) != 2:
-        raise NotMergeable(f"approx_quantile takes two arguments, not {len(call.args)}", "write approx_quantile(x, 0.5)")
+        raise NotMergeable(
+            f"approx_quantile takes two arguments, not {len(call.args)}", "write approx_quantile(x, 0.5)"
+        )
     value, quantile = call.args
     if not is_number(value.type):
         raise NotMergeable(f"approx_quantile takes a number, not {value.type}", "convert it first with TRY_CAST")
@@ -63,13 +65,13 @@ _BIN: Final = (
 )
 _AS_LIST: Final = (
     'coalesce(list_transform(map_entries({bins}), lambda e: struct_pack("bin" := e."key", "n" := CAST(e."value" AS '
-    f'BIGINT))), CAST([] AS {_TYPE}))'
+    f"BIGINT))), CAST([] AS {_TYPE}))"
 )
 _ADD_UP: Final = (
     '(SELECT coalesce(list(struct_pack("bin" := b."bin", "n" := b."n") ORDER BY b."bin"), '
     f"CAST([] AS {_TYPE})) "
     'FROM (SELECT u."bin" AS "bin", CAST(sum(u."n") AS BIGINT) AS "n" '
-    'FROM (SELECT unnest({bins}) AS u) GROUP BY 1) AS b)'
+    "FROM (SELECT unnest({bins}) AS u) GROUP BY 1) AS b)"
 )
 
 

@@ -52,7 +52,7 @@ def common_type(left: str, right: str) -> str:
     >>> common_type("INTEGER", "DECIMAL(4,2)")
     'DECIMAL(12,2)'
     """
-    if left == right or right == NULL:
+    if right in (left, NULL):
         return left
     if left == NULL:
         return right

@@ -8,7 +8,7 @@ from shardlake.core.algebra import AGGREGATES, REFUSED, Aggregation, Call, NotMe
 from shardlake.core.compiler.scalar import Scope, name_of, render
 from shardlake.core.compiler.text import ViewText
 
-_NODES: Final[dict[type[exp.Expression], tuple[str, tuple[str, ...]]]] = {
+_NODES: Final[dict[type[exp.Expr], tuple[str, tuple[str, ...]]]] = {
     exp.Count: ("count", ("this",)),
     exp.CountIf: ("count_if", ("this",)),
     exp.Sum: ("sum", ("this",)),
@@ -48,19 +48,19 @@ _OF_DISTINCT: Final = {
 }
 
 
-def is_aggregate(node: exp.Expression) -> bool:
+def is_aggregate(node: exp.Expr) -> bool:
     """Tell whether a node aggregates rows, in the algebra or not."""
     if isinstance(node, exp.Anonymous):
         return str(node.this).lower() in REFUSED
     return isinstance(node, (*_NODES, *_REFUSED_NODES, exp.AggFunc, exp.Filter, exp.IgnoreNulls, exp.WithinGroup))
 
 
-def has_aggregate(node: exp.Expression) -> bool:
+def has_aggregate(node: exp.Expr) -> bool:
     """Tell whether there is an aggregate in an expression."""
     return any(is_aggregate(n) for n in node.walk())
 
 
-def aggregation(scope: Scope, node: exp.Expression) -> Aggregation:
+def aggregation(scope: Scope, node: exp.Expr) -> Aggregation:
     """Build an aggregate, with its FILTER if it has one. Raises: ViewRefused.
 
     `scope` is that of rows: it resolves the source's columns.
@@ -80,7 +80,7 @@ def aggregation(scope: Scope, node: exp.Expression) -> Aggregation:
         scope.text.refuse(node, error.reason, error.rewrite)
 
 
-def _known(text: ViewText, node: exp.Expression) -> tuple[str, tuple[str, ...]]:
+def _known(text: ViewText, node: exp.Expr) -> tuple[str, tuple[str, ...]]:
     known = _NODES.get(type(node))
     if known and known[0] in AGGREGATES:
         return known
@@ -89,17 +89,18 @@ def _known(text: ViewText, node: exp.Expression) -> tuple[str, tuple[str, ...]]:
     text.refuse(node, f"{name} is not in the algebra: {reason}", rewrite)
 
 
-def _check_arguments(text: ViewText, node: exp.Expression, name: str, slots: tuple[str, ...]) -> None:
+def _check_arguments(text: ViewText, node: exp.Expr, name: str, slots: tuple[str, ...]) -> None:
     for slot, value in node.args.items():
         if value and slot not in slots and slot not in _HARMLESS:
             place = value[0] if isinstance(value, list) else value
-            text.refuse(place if isinstance(place, exp.Expression) else node, f"{name} with another argument ({slot}) "
-                        "is not in the algebra", f"write {name}({', '.join('xyz'[: len(slots)])})")  # fmt: skip
+            at = place if isinstance(place, exp.Expr) else node
+            rewrite = f"write {name}({', '.join('xyz'[: len(slots)])})"
+            text.refuse(at, f"{name} with another argument ({slot}) is not in the algebra", rewrite)
     for slot in slots:
         _check_argument(text, node, name, node.args.get(slot))
 
 
-def _check_argument(text: ViewText, node: exp.Expression, name: str, value: object) -> None:
+def _check_argument(text: ViewText, node: exp.Expr, name: str, value: object) -> None:
     if isinstance(value, exp.Distinct):
         rewrite = _OF_DISTINCT.get(name, "make x a key of the view, and aggregate above it")
         text.refuse(node, f"{name}(DISTINCT x) has no partial form that merges", rewrite)

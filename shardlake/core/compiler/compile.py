@@ -66,7 +66,7 @@ class _Output:
 
 
 def _row_scope(text: ViewText, schema: SourceSchema) -> Scope:
-    def leaf(node: exp.Expression) -> Term | None:
+    def leaf(node: exp.Expr) -> Term | None:
         if isinstance(node, exp.Column):
             return source_column(text, schema, node)
         if is_aggregate(node):
@@ -78,7 +78,7 @@ def _row_scope(text: ViewText, schema: SourceSchema) -> Scope:
 
 
 def _result_scope(rows: Scope, keys: list[Key], table: StateTable, result: Result) -> Scope:
-    def leaf(node: exp.Expression) -> Term | None:
+    def leaf(node: exp.Expr) -> Term | None:
         if is_aggregate(node):
             return table.add(aggregation(rows, node), result)
         for key in keys:

@@ -166,7 +166,7 @@ def _epoch_us(site: Site) -> Term:
     return Term(f"epoch_us({site.expect(inner, 'TIMESTAMP').sql})", "BIGINT")
 
 
-FUNCTIONS: Final[dict[type[exp.Expression], Rule]] = {
+FUNCTIONS: Final[dict[type[exp.Expr], Rule]] = {
     exp.Lower: _text("lower"),
     exp.Upper: _text("upper"),
     exp.Length: _text("length", "BIGINT"),

@@ -77,7 +77,7 @@ def _boolean(site: Site) -> Term:
     return Term("true" if site.node.this else "false", "BOOLEAN")
 
 
-def type_named(site: Site, wanted: exp.Expression) -> str:
+def type_named(site: Site, wanted: exp.Expr) -> str:
     """Read the type of a cast. Raises: ViewRefused for a type outside the closed set."""
     name = wanted.this.name if isinstance(wanted, exp.DataType) else str(wanted)
     if name == "DECIMAL":
@@ -88,7 +88,7 @@ def type_named(site: Site, wanted: exp.Expression) -> str:
     return _TYPES[name]
 
 
-def _decimal_named(site: Site, wanted: exp.Expression) -> str:
+def _decimal_named(site: Site, wanted: exp.Expr) -> str:
     parts = [int(p.name) for p in wanted.expressions if p.name.isdigit()]
     if len(parts) != 2 or not 0 <= parts[1] <= parts[0] <= 38 or parts[0] == 0:
         site.refuse("DECIMAL needs a width and a scale", "write DECIMAL(18,2)")
@@ -145,7 +145,7 @@ def _moment(site: Site, text: str, wanted: str) -> Term:
     return Term(f"{wanted} '{moment.date() if wanted == 'DATE' else moment}'", wanted)
 
 
-LITERALS: Final[dict[type[exp.Expression], Rule]] = {
+LITERALS: Final[dict[type[exp.Expr], Rule]] = {
     exp.Literal: Rule(_literal, ("this", "is_string")),
     exp.Boolean: Rule(_boolean),
     exp.Null: Rule(lambda _: Term("NULL", NULL), ()),

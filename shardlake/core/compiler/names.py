@@ -24,10 +24,14 @@ def canonical(select: exp.Select, schema: SourceSchema) -> exp.Select:
         column = schema.column(node.name)
         if column is None or node.table.lower() not in ("", schema.name.lower()):
             continue
-        node.this.set("this", column.name)
-        node.this.set("quoted", False)
+        node.set("this", _keeping_place(node.this, exp.to_identifier(column.name, quoted=False)))
         node.set("table", None)
     return select
+
+
+def _keeping_place(old: exp.Expr, new: exp.Identifier) -> exp.Identifier:
+    new.meta.update(old.meta)
+    return new
 
 
 def source_column(text: ViewText, schema: SourceSchema, node: exp.Column) -> Term:

@@ -205,7 +205,7 @@ def _nullif(site: Site) -> Term:
     return Term(f"nullif({left.sql}, {right.sql})", left.type)
 
 
-OPERATORS: Final[dict[type[exp.Expression], Rule]] = {
+OPERATORS: Final[dict[type[exp.Expr], Rule]] = {
     exp.Paren: Rule(_paren),
     exp.Add: _arithmetic("+", sum_type),
     exp.Sub: _arithmetic("-", sum_type),

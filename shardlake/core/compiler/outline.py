@@ -23,7 +23,7 @@ class Item:
     """One expression of the SELECT list, with its name."""
 
     name: str
-    node: exp.Expression
+    node: exp.Expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def items_of(text: ViewText, select: exp.Select) -> list[Item]:
     return items
 
 
-def _item(text: ViewText, node: exp.Expression) -> Item:
+def _item(text: ViewText, node: exp.Expr) -> Item:
     if isinstance(node, exp.Alias):
         alias = node.args["alias"]
         if alias.name.upper() == "EXPORT_STATE" and not alias.quoted:
@@ -105,7 +105,7 @@ def _by_alias(rows: Scope, node: exp.Column, items: list[Item]) -> Item:
     raise AssertionError("a column that is not there was accepted")
 
 
-def _by_expression(text: ViewText, node: exp.Expression, items: list[Item]) -> Item:
+def _by_expression(text: ViewText, node: exp.Expr, items: list[Item]) -> Item:
     for item in items:
         if item.node.unnest() == node.unnest():
             return item

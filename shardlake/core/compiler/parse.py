@@ -41,7 +41,7 @@ def parse_select(text: ViewText, schema: SourceSchema) -> exp.Select:
     return select
 
 
-def _parse(text: ViewText) -> list[exp.Expression | None]:
+def _parse(text: ViewText) -> list[exp.Expr | None]:
     try:
         return list(sqlglot.parse(text.sql, dialect="duckdb"))
     except ParseError as error:
@@ -62,7 +62,7 @@ def _check_clauses(text: ViewText, select: exp.Select) -> None:
         if value and clause not in _CLAUSES:
             reason, rewrite = _REFUSED.get(clause, (f"a view has no {clause.strip('_').upper()} clause", _SHAPE))
             first = value[0] if isinstance(value, list) else value
-            text.refuse(first if isinstance(first, exp.Expression) else select, reason, rewrite)
+            text.refuse(first if isinstance(first, exp.Expr) else select, reason, rewrite)
     if select.args.get("group") is None:
         text.refuse(select, "a view needs at least one key", "add GROUP BY with a time_bucket or another column")
 

@@ -6,7 +6,7 @@ written here, fully parenthesised, and not by the parser's own generator.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from sqlglot import exp
 
@@ -20,9 +20,9 @@ class Scope:
     """Where an expression stands: `leaf` resolves columns, and keys and aggregates where they are allowed."""
 
     text: ViewText
-    rules: Mapping[type[exp.Expression], "Rule"]
+    rules: Mapping[type[exp.Expr], "Rule"]
     named: Mapping[str, "Rule"]
-    leaf: Callable[[exp.Expression], Term | None]
+    leaf: Callable[[exp.Expr], Term | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Site:
     """One node being written."""
 
     scope: Scope
-    node: exp.Expression
+    node: exp.Expr
 
     def has(self, slot: str) -> bool:
         """Tell whether an argument is given."""
@@ -52,7 +52,7 @@ class Site:
     def term(self, slot: str) -> Term:
         """Write one argument. Raises: ViewRefused if it is not there."""
         child = self.node.args.get(slot)
-        if not isinstance(child, exp.Expression):
+        if not isinstance(child, exp.Expr):
             self.refuse("an argument is missing", "see the list of functions for its arguments")
         return render(self.scope, child)
 
@@ -93,7 +93,7 @@ class Site:
         self.scope.text.refuse(self.node, reason, rewrite)
 
 
-def render(scope: Scope, node: exp.Expression) -> Term:
+def render(scope: Scope, node: exp.Expr) -> Term:
     """Write an expression and infer its type. Raises: ViewRefused."""
     if (found := scope.leaf(node)) is not None:
         return found
@@ -107,23 +107,24 @@ def render(scope: Scope, node: exp.Expression) -> Term:
         scope.text.refuse(node, f"{name_of(node)}: {error}", "convert one side with TRY_CAST")
 
 
-def _rule(scope: Scope, node: exp.Expression) -> Rule | None:
+def _rule(scope: Scope, node: exp.Expr) -> Rule | None:
     if isinstance(node, exp.Anonymous):
         return scope.named.get(str(node.this).lower())
     return scope.rules.get(type(node))
 
 
-def _check_arguments(scope: Scope, node: exp.Expression, rule: Rule) -> None:
+def _check_arguments(scope: Scope, node: exp.Expr, rule: Rule) -> None:
     allowed = ("this", "expressions") if isinstance(node, exp.Anonymous) else rule.slots
     for slot, value in node.args.items():
         if slot in allowed or value is None or value is False or value == []:
             continue
         if slot not in rule.fixed or rule.fixed[slot] != value:
-            place = value if isinstance(value, exp.Expression) else node
-            scope.text.refuse(place, f"{name_of(node)} with {slot.strip('_')} is not in the portable core", "leave it out")
+            place = value if isinstance(value, exp.Expr) else node
+            reason = f"{name_of(node)} with another argument ({slot.strip('_')}) is not in the portable core"
+            scope.text.refuse(place, reason, "leave it out")
 
 
-def name_of(node: exp.Expression) -> str:
+def name_of(node: exp.Expr) -> str:
     """Name a node as its author would: the function, operator or clause."""
     if isinstance(node, exp.Anonymous):
         return str(node.this).lower()
@@ -132,15 +133,15 @@ def name_of(node: exp.Expression) -> str:
     return _SPOKEN.get(type(node), node.key.upper())
 
 
-_SPOKEN: dict[type[exp.Expression], str] = {
+_SPOKEN: Final[dict[type[exp.Expr], str]] = {
     exp.Subquery: "a subquery", exp.Select: "a subquery", exp.Window: "a window function", exp.Star: "a star",
-    exp.Lambda: "a lambda", exp.Placeholder: "a parameter", exp.Parameter: "a parameter", exp.Bracket: "an element by [ ]",
-    exp.Struct: "a struct", exp.Array: "a list", exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%",
-    exp.IntDiv: "//", exp.DPipe: "||", exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
-    exp.Pow: "power", exp.AtTimeZone: "AT TIME ZONE", exp.Columns: "COLUMNS",
+    exp.Lambda: "a lambda", exp.Placeholder: "a parameter", exp.Parameter: "a parameter", exp.Bracket: "x[i]",
+    exp.Struct: "a struct", exp.Array: "a list", exp.Distinct: "DISTINCT", exp.AtTimeZone: "AT TIME ZONE",
+    exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%", exp.IntDiv: "//", exp.Pow: "power",
+    exp.DPipe: "||", exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
 }  # fmt: skip
-_CLOCK = "the time of computing differs between layers; use the event's own time"
-_HINTS: dict[str, str] = {
+_CLOCK: Final = "the time of computing differs between layers; use the event's own time"
+_HINTS: Final[dict[str, str]] = {
     "now": _CLOCK,
     "current_timestamp": _CLOCK,
     "current_date": _CLOCK,
@@ -153,5 +154,5 @@ _HINTS: dict[str, str] = {
 }
 
 
-def _suggestion(node: exp.Expression) -> str:
+def _suggestion(node: exp.Expr) -> str:
     return _HINTS.get(name_of(node), "write it with the functions of the list, or apply it above the view")

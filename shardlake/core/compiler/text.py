@@ -20,14 +20,14 @@ class ViewText:
     view: str
     sql: str
 
-    def refuse(self, at: exp.Expression | int, reason: str, rewrite: str) -> NoReturn:
+    def refuse(self, at: exp.Expr | int, reason: str, rewrite: str) -> NoReturn:
         """Refuse the view because of a node, or of what is at an offset. Raises: ViewRefused."""
         offset = at if isinstance(at, int) else self._offset(at)
         line = self.sql.count("\n", 0, offset) + 1
         column = offset - (self.sql.rfind("\n", 0, offset) + 1) + 1
         raise ViewRefused(self.view, line, column, reason, rewrite)
 
-    def _offset(self, node: exp.Expression) -> int:
+    def _offset(self, node: exp.Expr) -> int:
         starts = list(_starts(node))
         if starts:
             return min(starts)
@@ -54,5 +54,5 @@ class ViewText:
             self.refuse(offset, f"{key} is set twice", "keep one of the lines")
 
 
-def _starts(node: exp.Expression) -> Iterator[int]:
+def _starts(node: exp.Expr) -> Iterator[int]:
     return (n.meta["start"] for n in node.walk() if isinstance(n.meta.get("start"), int))

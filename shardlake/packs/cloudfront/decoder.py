@@ -102,13 +102,12 @@ class LogDecoder:
 
 
 def _looks_regular(block: bytes, start: int, line_bytes_max: int) -> bool:
-    r"""Rule out what the CSV reader would read otherwise than we do: a `\r` that ends no line, and very long lines.
+    """Rule out what the CSV reader would read otherwise than we do: byte order marks, and very long lines.
 
-    A line longer than two windows holds a whole window without a newline.
+    A carriage return is a newline for the reader, so that one inside of a line shows in the number of rows. A line
+    longer than two windows holds a whole window without a newline.
     """
     if not block.isascii() and BOM in block:
-        return False
-    if b"\r" in block and block.count(b"\r", start) != block.count(b"\r\n", start):
         return False
     window = max(line_bytes_max // 2, 1)
     return all(block.find(b"\n", at, at + window) >= 0 for at in range(start, len(block) - window + 1, window))

@@ -1,0 +1,156 @@
+"""The bar `query`: a new process that answers the top 50 viewers of a day, against a new process of plain DuckDB.
+
+The day has 288 windows of five minutes and 200,000 viewers, whose share of the windows falls with the square root
+of their rank: 5 million partial rows. A tenth of them is realtime, in 120 entries: five for each of the last 24
+windows, each with 1 % of late rows from the two windows before, and every tenth with a late file from hours ago. So
+windows are shared among entries and with the batch file, and adding up without combining would be right for this
+query only by luck of what it asks. Journal, objects and batch table are written by the code that always writes them;
+plain DuckDB reads the same rows, as sorted and compressed alike, from one Parquet file.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from batch import views
+from batch.context import Context
+from batch.passes import Pass
+from batch.run import open_view
+from benchmarks.harness import Command, Run, compare, verdict
+from shardlake.adapters.clock import SystemClock, random_name
+from shardlake.app import compose
+from shardlake.app.config import load
+from shardlake.app.settings import Config
+from shardlake.app.viewset import compiled_views
+from shardlake.core.journal import operations, reading
+from shardlake.core.journal.objects import Counts, Manifest, PartialRef, Positions, RangeRow
+from shardlake.core.positions import ORIGIN, Position
+from shardlake.core.seam import NOTHING
+from shardlake.core.view import CompiledView
+from streams.entry import to_parquet, windows_of
+from streams.lane import Lane, Prepared
+
+BAR: Final = 2.0
+VIEW: Final = "viewers"
+SHARD: Final = "query/0"
+ENTRIES: Final = 120
+TOP: Final = "SELECT viewer, sum(requests) AS requests FROM {} GROUP BY viewer ORDER BY requests DESC, viewer LIMIT 50"
+BARE: Final = "import duckdb\nfor row in duckdb.connect().execute(\"{}\").fetchall():\n    print(*row)"
+
+# Chance is a hash of its subject, so that every machine measures the same rows. `part` 0 is the batch side.
+WORLD: Final = """
+CREATE TEMP TABLE viewer AS
+    SELECT n, 19.75 / sqrt(n + 1) AS share,
+        concat_ws('.', 11 + n % 180, hash(n) % 256, n // 46080, n // 180 % 256) AS viewer
+    FROM range(200000) AS t(n);
+CREATE TEMP TABLE slot AS
+    SELECT w, TIMESTAMP '2026-03-01 00:00:00' + to_minutes(5 * CAST(w AS INTEGER)) AS bucket FROM range(288) AS t(w);
+CREATE TEMP TABLE drawn AS
+    SELECT 0 AS part, bucket, viewer, hash(w, n, 1) % 20 + 1 AS requests, hash(w, n, 2) % 1000000 AS bytes
+    FROM slot, viewer WHERE w < 264 AND hash(w, n) % 1000000 < 1000000 * 0.985 * share
+    UNION ALL
+    SELECT 5 * (w - 264) + s + 1, bucket, viewer, hash(w, n, s, 1) % 20 + 1, hash(w, n, s, 2) % 1000000
+    FROM slot, viewer, range(5) AS t(s) WHERE w >= 264 AND hash(w, n, s) % 1000000 < 1000000 * share / 4.3;
+INSERT INTO drawn
+    SELECT part, bucket - to_minutes(5 + 5 * CAST(hash(viewer) % 2 AS INTEGER)), viewer, 1, bytes
+    FROM drawn WHERE part > 0 AND hash(viewer, part) % 100 = 0
+    UNION ALL
+    SELECT part, bucket - to_hours(5 + part % 13), viewer, 1, bytes
+    FROM drawn WHERE part % 10 = 1 AND hash(viewer, part, 1) % 10 = 0;
+CREATE TEMP TABLE partials AS
+    SELECT part, bucket, viewer, CAST(sum(requests) AS BIGINT) AS requests, CAST(sum(bytes) AS BIGINT) AS bytes
+    FROM drawn GROUP BY ALL
+"""
+
+
+def main() -> int:
+    """Measure, and hold CPU time against the bar."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        prepare(root)
+        program = Path(sys.executable).with_name("shardlake")
+        ours = Command([program, "--root", root / "lake", "query", TOP.format(VIEW)], root)
+        bare = Command([sys.executable, "-c", BARE.format(TOP.format(f"'{root / 'one.parquet'}'"))], root)
+        contest = compare(ours, bare, _same)
+        contest.show("shardlake", "plain DuckDB")
+        return verdict("query", contest.ours_over_bare("cpu_s"), at_most=BAR)
+
+
+def _same(ours: Run, bare: Run) -> None:
+    """Compare the rows: ours are a table under two lines of heading."""
+    found = [line.replace(",", "").split() for line in ours.output.decode().splitlines()[2:]]
+    wanted = [line.split() for line in bare.output.decode().splitlines()]
+    if found != wanted or len(wanted) != 50:
+        raise AssertionError(f"the answers differ: {found[:3]}.. ({len(found)} rows), plain DuckDB: {wanted[:3]}..")
+
+
+def prepare(root: Path) -> None:
+    """Fill a lake under `root`, and put the same rows into one.parquet."""
+    config = load({"root": (str(root / "lake"), "--root")}, {}, root).config
+    view = compiled_views(config)[VIEW]
+    assert [column.type for column in view.columns] == ["TIMESTAMP", "VARCHAR", "BIGINT", "BIGINT"]
+    lane = _lane(config)
+    with compose.batch_context(config, lambda _: None) as context:
+        for statement in WORLD.split(";"):
+            context.engine.run(statement)
+        base = open_view(context, view)
+        lane.commit(_prepared(lane, view, None))
+        publish(context, view, base)
+        for part in range(1, ENTRIES + 1):
+            lane.commit(_prepared(lane, view, context.engine.table(_rows(view, part))))
+        one = str(root / "one.parquet")
+        rows, _ = context.engine.copy("SELECT * EXCLUDE part FROM partials ORDER BY ALL", one)
+        realtime = context.engine.table("SELECT count(*) AS n FROM partials WHERE part > 0")["n"][0].as_py()
+        print(f"{rows:,} partial rows, {realtime:,} of them realtime in {ENTRIES} entries")
+
+
+def publish(context: Context, view: CompiledView, base: "views.Snapshot") -> None:
+    """Make part 0 the batch view, with all that the journal has as its seam."""
+    seam = reading.read_beyond(context.journal, NOTHING).seam
+    positions = context.put_positions(Positions({SHARD: Position(0).encode()}))
+    context.engine.run(f"CREATE OR REPLACE TEMP TABLE {views.FRESH} AS {_rows(view, 0)}")
+    views.publish(context, view, base, Pass((), (), seam), positions)
+    context.engine.run(f"DROP TABLE {views.FRESH}")
+
+
+def _rows(view: CompiledView, part: int) -> str:
+    names = ", ".join(f'{ours} AS "{column.name}"' for ours, column in zip(_NAMES, view.columns, strict=True))
+    return f"SELECT {names} FROM partials WHERE part = {part} ORDER BY bucket, viewer"
+
+
+_NAMES: Final = ("bucket", "viewer", "requests", "bytes")
+
+
+def _lane(config: Config) -> Lane:
+    journal = compose.journal(config)
+    journal.transact(operations.found(1))
+    journal.transact([operations.discover(SHARD, config.source.name, ())])
+    owned = Lane.take(
+        journal,
+        compose.objects(config),
+        SystemClock(),
+        random_name,
+        config.limits,
+        lane=0,
+        worker=random_name(),
+        source=config.source.name,
+    )
+    owned.adopt(SHARD)
+    return owned
+
+
+def _prepared(lane: Lane, view: CompiledView, rows: pa.Table | None) -> Prepared:
+    """An entry that holds one partial, or none: what it counts of the shard is told by numbers alone."""
+    at = lane.position(SHARD) or ""
+    upto = Position(0) if at == ORIGIN.encode() else Position(Position.decode(at).sequence + 1)
+    ranges = (RangeRow(SHARD, at, upto.encode()),)
+    files = {} if rows is None else {"partial.parquet": to_parquet(rows)}
+
+    def manifest(number: int, n: int, refs: "dict[str, object]") -> Manifest:
+        raise NotImplementedError
+
+    return Prepared(ranges, files, manifest)
