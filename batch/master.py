@@ -3,22 +3,22 @@
 A pass adds one file for each date that it touches. Duplicates are kept, flagged.
 """
 
-from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Final
 
-from batch.context import Context, identifier, quoted
+from batch.context import Context
 from batch.passes import Pass
+from batch.sorting import Segment, Sorted
 from shardlake.adapters.crashpoints import reach
 from shardlake.adapters.readers import MASTER
-from shardlake.core.combine import read_parquet
 from shardlake.core.errors import Corrupt
 from shardlake.core.journal import reading
-from shardlake.core.journal.objects import Manifest
 from shardlake.core.journal.rows import TableRow
 from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.schema import EVENT_COLUMNS, MASTER_COLUMNS, Column
 
 PARTITION: Final = "_date"
+EPOCH: Final = date(1970, 1, 1)
 
 
 def columns(context: Context) -> tuple[Column, ...]:
@@ -41,36 +41,30 @@ def open_master(context: Context) -> Snapshot:
 
 
 def append(context: Context, base: Snapshot, taken: Pass, positions: str) -> Snapshot:
-    """Add a pass to the master dataset and move its seam. Raises: Conflict if another run was first."""
-    files = [_write(context, base.table, date, taken.manifests) for date in _dates(context, taken.manifests)]
+    """Add a pass to the master dataset and move its seam.
+
+    Raises: Conflict if another run was first; Corrupt if the segments do not have the rows that their entries say.
+    """
+    files = _write(context, base.table, taken)
+    if sum(file.rows for file in files) != taken.rows:
+        raise Corrupt(f"segments hold {sum(file.rows for file in files)} rows, their entries say {taken.rows}")
     reach("batch:after-master-files")
     after = context.tables.commit(base, files, (), taken.seam, context.properties(positions, ""))
     reach("batch:after-master-commit")
     return after
 
 
-def _rows(context: Context, manifests: Sequence[Manifest]) -> str:
-    names = ", ".join(identifier(c.name) for c in (*context.schema.columns, *EVENT_COLUMNS))
-    return " UNION ALL ".join(
-        f"SELECT {names}, {m.lane}::INTEGER AS _lane, {m.n}::BIGINT AS _entry,"
-        f" CAST({identifier(context.schema.event_time)} AS DATE) AS {PARTITION}"
-        f" FROM {read_parquet([context.store.path(m.segment)])}"
-        for m in manifests
-        if m.segment is not None
-    )
-
-
-def _dates(context: Context, manifests: Sequence[Manifest]) -> list[str]:
-    rows = _rows(context, manifests)
-    if not rows:
+def _write(context: Context, table: str, taken: Pass) -> list[TableFile]:
+    segments = [Segment(context.store.path(m.segment), m.lane, m.n) for m in taken.manifests if m.segment is not None]
+    if not segments:
         return []
-    found = context.engine.table(f"SELECT DISTINCT {PARTITION}::VARCHAR AS d FROM ({rows}) ORDER BY d")
-    return [str(date) for date in found["d"].to_pylist()]
-
-
-def _write(context: Context, table: str, date: str, manifests: Sequence[Manifest]) -> TableFile:
-    order = ", ".join(map(identifier, context.sort))
-    sql = f"SELECT * FROM ({_rows(context, manifests)}) WHERE {PARTITION} = DATE {quoted(date)} ORDER BY {order}"
-    path = context.tables.new_file(table, date)
-    rows, length = context.engine.copy(sql, path)
-    return TableFile(path, rows, length, date)
+    names = [column.name for column in (*context.schema.columns, *EVENT_COLUMNS)]
+    rows = Sorted(segments, names, context.schema.event_time, context.sort)
+    statistics = [*context.sort, context.schema.event_time, "_lane", "_entry", PARTITION]
+    files = []
+    for day in rows.dates:
+        partition = (EPOCH + timedelta(days=day)).isoformat()
+        path = context.tables.new_file(table, partition)
+        count, length = rows.write(path, day, list(dict.fromkeys(statistics)))
+        files.append(TableFile(path, count, length, partition))
+    return files

@@ -43,7 +43,9 @@ def update(context: Context, view: CompiledView, base: Snapshot, taken: Pass, po
 def compute(context: Context, view: CompiledView, manifests: Sequence[Manifest]) -> None:
     """Compute the partial form over the rows of some entries, as the table FRESH."""
     segments = [context.store.path(m.segment) for m in manifests if m.segment is not None]
-    context.engine.run(f"CREATE OR REPLACE TEMP TABLE {FRESH} AS {_partial(view, read_parquet(segments) if segments else '')}")
+    context.engine.run(
+        f"CREATE OR REPLACE TEMP TABLE {FRESH} AS {_partial(view, read_parquet(segments) if segments else '')}"
+    )
 
 
 def _partial(view: CompiledView, rows: str) -> str:
@@ -114,7 +116,9 @@ def publish(context: Context, view: CompiledView, base: Snapshot, taken: Pass, p
 def _dates(context: Context, view: CompiledView) -> list[str]:
     if view.window is None:
         return [""] if context.engine.table(f"SELECT 1 FROM {FRESH} LIMIT 1").num_rows else []
-    found = context.engine.table(f"SELECT DISTINCT CAST({identifier(view.window)} AS DATE)::VARCHAR AS d FROM {FRESH} ORDER BY d")
+    found = context.engine.table(
+        f"SELECT DISTINCT CAST({identifier(view.window)} AS DATE)::VARCHAR AS d FROM {FRESH} ORDER BY d"
+    )
     return [str(date) for date in found["d"].to_pylist()]
 
 

@@ -3,14 +3,13 @@
 The day has 288 windows of five minutes and 200,000 viewers, whose share of the windows falls with the square root
 of their rank: 5 million partial rows. A tenth of them is realtime, in 120 entries: five for each of the last 24
 windows, each with 1 % of late rows from the two windows before, and every tenth with a late file from hours ago. So
-windows are shared among entries and with the batch file, and adding up without combining would be right for this
-query only by luck of what it asks. Journal, objects and batch table are written by the code that always writes them;
-plain DuckDB reads the same rows, as sorted and compressed alike, from one Parquet file.
+windows are shared among entries and with the batch file. Journal, objects and batch table are written by the code
+that always writes them; plain DuckDB reads the same rows, sorted and compressed alike, from one Parquet file.
 """
 
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,7 @@ import pyarrow as pa
 
 from batch import views
 from batch.context import Context
+from batch.master import open_master
 from batch.passes import Pass
 from batch.run import open_view
 from benchmarks.harness import Command, Run, compare, verdict
@@ -28,18 +28,23 @@ from shardlake.app.settings import Config
 from shardlake.app.viewset import compiled_views
 from shardlake.core.journal import operations, reading
 from shardlake.core.journal.objects import Counts, Manifest, PartialRef, Positions, RangeRow
+from shardlake.core.journal.rows import ObjectRef
+from shardlake.core.limits import Limits
+from shardlake.core.ports import Snapshot
 from shardlake.core.positions import ORIGIN, Position
 from shardlake.core.seam import NOTHING
 from shardlake.core.view import CompiledView
 from streams.entry import to_parquet, windows_of
-from streams.lane import Lane, Prepared
+from streams.lane import Lane, LaneContext, Prepared
 
 BAR: Final = 2.0
 VIEW: Final = "viewers"
 SHARD: Final = "query/0"
+PARTIAL: Final = "partial.parquet"
 ENTRIES: Final = 120
+COLUMNS: Final = ("bucket", "viewer", "requests", "bytes")
 TOP: Final = "SELECT viewer, sum(requests) AS requests FROM {} GROUP BY viewer ORDER BY requests DESC, viewer LIMIT 50"
-BARE: Final = "import duckdb\nfor row in duckdb.connect().execute(\"{}\").fetchall():\n    print(*row)"
+BARE: Final = 'import duckdb\nfor row in duckdb.connect().execute("{}").fetchall():\n    print(*row)'
 
 # Chance is a hash of its subject, so that every machine measures the same rows. `part` 0 is the batch side.
 WORLD: Final = """
@@ -97,18 +102,18 @@ def prepare(root: Path) -> None:
     with compose.batch_context(config, lambda _: None) as context:
         for statement in WORLD.split(";"):
             context.engine.run(statement)
-        base = open_view(context, view)
-        lane.commit(_prepared(lane, view, None))
+        base = open_view(context, view, open_master(context))
+        lane.commit(_prepared(lane, view, None, config.limits))
         publish(context, view, base)
         for part in range(1, ENTRIES + 1):
-            lane.commit(_prepared(lane, view, context.engine.table(_rows(view, part))))
+            lane.commit(_prepared(lane, view, context.engine.table(_rows(view, part)), config.limits))
         one = str(root / "one.parquet")
         rows, _ = context.engine.copy("SELECT * EXCLUDE part FROM partials ORDER BY ALL", one)
         realtime = context.engine.table("SELECT count(*) AS n FROM partials WHERE part > 0")["n"][0].as_py()
         print(f"{rows:,} partial rows, {realtime:,} of them realtime in {ENTRIES} entries")
 
 
-def publish(context: Context, view: CompiledView, base: "views.Snapshot") -> None:
+def publish(context: Context, view: CompiledView, base: Snapshot) -> None:
     """Make part 0 the batch view, with all that the journal has as its seam."""
     seam = reading.read_beyond(context.journal, NOTHING).seam
     positions = context.put_positions(Positions({SHARD: Position(0).encode()}))
@@ -118,39 +123,32 @@ def publish(context: Context, view: CompiledView, base: "views.Snapshot") -> Non
 
 
 def _rows(view: CompiledView, part: int) -> str:
-    names = ", ".join(f'{ours} AS "{column.name}"' for ours, column in zip(_NAMES, view.columns, strict=True))
+    names = ", ".join(f'{ours} AS "{column.name}"' for ours, column in zip(COLUMNS, view.columns, strict=True))
     return f"SELECT {names} FROM partials WHERE part = {part} ORDER BY bucket, viewer"
-
-
-_NAMES: Final = ("bucket", "viewer", "requests", "bytes")
 
 
 def _lane(config: Config) -> Lane:
     journal = compose.journal(config)
     journal.transact(operations.found(1))
     journal.transact([operations.discover(SHARD, config.source.name, ())])
-    owned = Lane.take(
-        journal,
-        compose.objects(config),
-        SystemClock(),
-        random_name,
-        config.limits,
-        lane=0,
-        worker=random_name(),
-        source=config.source.name,
-    )
+    context = LaneContext(journal, compose.objects(config), SystemClock(), random_name, config.limits)
+    owned = Lane.take(context, 0, random_name(), config.source.name)
     owned.adopt(SHARD)
     return owned
 
 
-def _prepared(lane: Lane, view: CompiledView, rows: pa.Table | None) -> Prepared:
-    """An entry that holds one partial, or none: what it counts of the shard is told by numbers alone."""
-    at = lane.position(SHARD) or ""
-    upto = Position(0) if at == ORIGIN.encode() else Position(Position.decode(at).sequence + 1)
-    ranges = (RangeRow(SHARD, at, upto.encode()),)
-    files = {} if rows is None else {"partial.parquet": to_parquet(rows)}
+def _prepared(lane: Lane, view: CompiledView, rows: pa.Table | None, limits: Limits) -> Prepared:
+    """An entry that holds one partial, or nothing; its range of the shard is made of numbers that count entries."""
+    at = lane.position(SHARD)
+    upto = Position(0) if at is None or at == ORIGIN.encode() else Position(Position.decode(at).sequence + 1)
+    ranges = (RangeRow(SHARD, at or ORIGIN.encode(), upto.encode()),)
 
-    def manifest(number: int, n: int, refs: "dict[str, object]") -> Manifest:
-        raise NotImplementedError
+    def manifest(number: int, n: int, refs: Mapping[str, ObjectRef]) -> Manifest:
+        found = () if rows is None else (_reference(view, rows, refs[PARTIAL], limits),)
+        return Manifest(number, n, "cloudfront", ranges, Counts(rows.num_rows if rows else 0), partials=found)
 
-    return Prepared(ranges, files, manifest)
+    return Prepared(ranges, {} if rows is None else {PARTIAL: to_parquet(rows)}, manifest)
+
+
+def _reference(view: CompiledView, rows: pa.Table, ref: ObjectRef, limits: Limits) -> PartialRef:
+    return PartialRef(view.name, view.fingerprint, ref, rows.num_rows, windows_of(rows, view, limits))

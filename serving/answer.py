@@ -1,8 +1,8 @@
 """From a read plan to an answer: combine, finalize, the user's SQL on top, and the certificate with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from serving.certificate import Certificate, certify
 from serving.plan import plan
@@ -12,13 +12,14 @@ from shardlake.core.errors import Missing, QueryRefused
 from shardlake.core.journal.port import Journal
 from shardlake.core.limits import Limits
 from shardlake.core.ports import ObjectStore, Tables
-from shardlake.core.readplan import ReadPlan, ViewPlan
+from shardlake.core.readplan import ViewPlan
 from shardlake.core.view import EVENTS, CompiledView
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 REPLANS_MAX = 5
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Server:
         """Answer a SELECT over views as an Arrow table. Raises: as `rows`."""
         return self._answer(sql, Session.arrow)
 
-    def _answer(self, sql: str, run: Any) -> Any:
+    def _answer(self, sql: str, run: Callable[[Session, str], Found]) -> tuple[Found, Certificate]:
         """Plan, and run; a planned file that vanished meanwhile means to plan again, never to answer with less."""
         for _ in range(REPLANS_MAX):
             session = Session(self._threads, self._limits.query_memory, self._limits.query_timeout_s)

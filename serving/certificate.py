@@ -12,8 +12,8 @@ from shardlake.core.view import CompiledView
 class ViewCertificate:
     """How one view was answered.
 
-    `seam` is lane -> last entry that the batch side counts, `snapshot` the batch table's commit; `realtime_entries` were
-    read as partials and `recomputed_entries` from rows. `exactness` is the weakest class of its columns.
+    `seam` is lane -> last entry that the batch side counts, `snapshot` the batch table's commit; `realtime_entries`
+    were read as partials and `recomputed_entries` from rows. `exactness` is the weakest class of its columns.
     """
 
     name: str
@@ -61,7 +61,7 @@ def exactness(view: CompiledView) -> str:
 
 
 def certify(plan: ReadPlan) -> Certificate:
-    """State what an answer by this plan covers. All its views reach the same cut, so any of them tells the positions."""
+    """State what an answer by this plan covers. All its views reach the same cut, so any tells the positions."""
     views = [plan.views[name] for name in sorted(plan.views)]
     at = views[0].positions
     return Certificate(

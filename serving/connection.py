@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from serving.answer import Server
 from serving.certificate import Certificate
@@ -27,8 +27,9 @@ from shardlake.core.errors import ConfigError
 from shardlake.core.limits import Limits
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
+
+    from serving.frame import DataFrame
 
 SHOWN: Final = 20  # rows of an answer that a notebook shows
 
@@ -54,7 +55,7 @@ class Answer:
         """The rows as an Arrow table."""
         return self._table
 
-    def pandas(self) -> "pd.DataFrame":
+    def pandas(self) -> "DataFrame":
         """The rows as a pandas frame."""
         from serving.frame import to_pandas  # noqa: PLC0415 - pandas is for those who ask for it
 
@@ -107,7 +108,7 @@ class Connection:
         """Let go of the journal."""
         self._journal.close()
 
-    def __enter__(self) -> "Connection":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,0 +1,1 @@
+"""The kernel of Shardlake: views written once, answers exact at their cut."""

@@ -1,0 +1,1 @@
+"""The speed layer: source, decode, protect, chunk, entry, commit."""

@@ -76,7 +76,7 @@ class Committer:
             self._seen = self._recall()
 
     def _merged(self, page: bytes | None) -> tuple[bytes | None, int | None]:
-        """Merge a new page with the newer ones of the state, if these are many: the page, and how many stay as they are."""
+        """Merge a new page with the newer ones of the state, if these are many: the page, and how many stay."""
         refs = self.lane.state.pages
         if page is None:
             return None, None

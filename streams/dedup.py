@@ -30,8 +30,8 @@ RUNS_MAX = 6
 def hash_ids(engine: Engine, ids: pa.ChunkedArray) -> tuple[Halves, npt.NDArray[np.bool_]]:
     """Hash a column of ids: two halves a row (shape (2, n)), and which rows have an id at all."""
     halves = engine.table(
-        "SELECT (h & 18446744073709551615::UHUGEINT)::UBIGINT AS low, (h >> 64)::UBIGINT AS high, h IS NOT NULL AS known"
-        " FROM (SELECT md5_number(id::VARCHAR)::UHUGEINT AS h FROM ids)",
+        "SELECT (h & 18446744073709551615::UHUGEINT)::UBIGINT AS low, (h >> 64)::UBIGINT AS high,"
+        " h IS NOT NULL AS known FROM (SELECT md5_number(id::VARCHAR)::UHUGEINT AS h FROM ids)",
         {"ids": pa.table({"id": ids})},
     )
     return np.vstack([unsigned(halves["low"]), unsigned(halves["high"])]), booleans(halves["known"])
@@ -90,9 +90,9 @@ class Seen:
         `shards` names slices of rows (shard, start, stop), in order of position within each shard.
         """
         duplicate = np.zeros(known.size, dtype=bool)
-        for shard, rows in _by_shard(shards).items():
-            rows = rows[known[rows]]
-            rows = rows[np.argsort(halves[0, rows], kind="stable")]  # a sorted search is five times a random one
+        for shard, everything in _by_shard(shards).items():
+            with_id = everything[known[everything]]
+            rows = with_id[np.argsort(halves[0, with_id], kind="stable")]  # a sorted search is five times a random one
             mine = halves[:, rows]
             repeated = _repeats(mine)
             for scope in (shard, *ancestors.get(shard, ())):
@@ -101,12 +101,10 @@ class Seen:
             duplicate[rows] = repeated
         return duplicate
 
-    def remember(
-        self, shards: Iterable[tuple[str, int, int]], halves: Halves, fresh: npt.NDArray[np.bool_]
-    ) -> None:
+    def remember(self, shards: Iterable[tuple[str, int, int]], halves: Halves, fresh: npt.NDArray[np.bool_]) -> None:
         """Remember the ids of the rows that are `fresh`: known and not duplicates. Only after they were committed."""
-        for shard, rows in _by_shard(shards).items():
-            rows = rows[fresh[rows]]
+        for shard, everything in _by_shard(shards).items():
+            rows = everything[fresh[everything]]
             if rows.size:
                 self.count += rows.size
                 self._shards.setdefault(shard, ShardIds()).add(halves[:, rows])

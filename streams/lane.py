@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from shardlake.adapters.crashpoints import reach
 from shardlake.core.errors import Conflict, Corrupt, OutcomeUnknown, Transient
 from shardlake.core.journal import objects as stored
 from shardlake.core.journal import operations, reading, rows
@@ -21,7 +22,6 @@ from shardlake.core.journal.port import Journal
 from shardlake.core.journal.rows import Entry, Head, ObjectRef, ShardRow, WorkerRow
 from shardlake.core.limits import Limits
 from shardlake.core.ports import Clock, ObjectStore
-from shardlake.adapters.crashpoints import reach
 
 END_TEXT: Final = "~"
 FOLDED: Final = "ids.parquet"
@@ -59,33 +59,31 @@ class Prepared:
     fold: Fold | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LaneContext:
+    """What a lane's owner works with; `new_id` gives names that were never given before, in any process."""
+
+    journal: Journal
+    store: ObjectStore
+    clock: Clock
+    new_id: Callable[[], str]
+    limits: Limits
+
+
 class Lane:
     """An owned lane. Not safe for several threads; another process may own it at any time."""
 
-    def __init__(
-        self, journal: Journal, store: ObjectStore, clock: Clock, new_id: Callable[[], str], limits: Limits, head: Head
-    ) -> None:
-        self._journal, self._store, self._clock, self._new_id, self._limits = journal, store, clock, new_id, limits
+    def __init__(self, context: LaneContext, head: Head) -> None:
+        self._journal, self._store, self._clock = context.journal, context.store, context.clock
+        self._new_id, self._limits = context.new_id, context.limits
         self.head = head
-        self.state = read_state(store, head)
+        self.state = read_state(context.store, head)
 
     @classmethod
-    def take(
-        cls,
-        journal: Journal,
-        store: ObjectStore,
-        clock: Clock,
-        new_id: Callable[[], str],
-        limits: Limits,
-        *,
-        lane: int,
-        worker: str,
-        source: str,
-        old: WorkerRow | None = None,
-    ) -> "Lane":
+    def take(cls, context: LaneContext, lane: int, worker: str, source: str, old: WorkerRow | None = None) -> "Lane":
         """Become the owner of a lane. Raises: LaneLost if it moved meanwhile, Corrupt if it reads another source."""
-        owned = cls(journal, store, clock, new_id, limits, reading.read_head(journal, lane))
-        owned._land(operations.take(owned.head, new_id(), worker, source, old))
+        owned = cls(context, reading.read_head(context.journal, lane))
+        owned._land(operations.take(owned.head, context.new_id(), worker, source, old))
         return owned
 
     def position(self, shard: str) -> str | None:
@@ -146,14 +144,17 @@ class Lane:
             pause = min(2 * pause, self._limits.retry_longest_s)
         else:
             kind = OutcomeUnknown if unknown else Transient
-            raise kind(f"entry {transaction.entry.n} of lane {self.head.lane} could not be committed: the journal is out of reach")
+            what = f"entry {transaction.entry.n} of lane {self.head.lane}"
+            raise kind(f"{what} could not be committed: the journal is out of reach")
         reach("stream:after-transaction")
         self.head = transaction.head
 
     def _decide(self, transaction: Transaction) -> None:
         entry = reading.read_entry(self._journal, transaction.entry.lane, transaction.entry.n)
         if entry is None:
-            raise LaneLost(f"entry {transaction.entry.n} of lane {transaction.entry.lane} is refused: a shard has moved")
+            raise LaneLost(
+                f"entry {transaction.entry.n} of lane {transaction.entry.lane} is refused: a shard has moved"
+            )
         if entry.commit != transaction.entry.commit:
             raise LaneLost(f"entry {entry.n} of lane {entry.lane} is somebody else's")
 
@@ -167,7 +168,10 @@ class Lane:
         manifest = prepared.manifest(self.head.lane, number, refs)
         state = advance(self.state, manifest, prepared, refs, self._limits)
         ended = [row.shard for row in prepared.ranges if row.upto == END_TEXT]
-        small: dict[str, bytes | memoryview] = {"manifest.json": stored.encode(manifest), "state.json": stored.encode(state)}
+        small: dict[str, bytes | memoryview] = {
+            "manifest.json": stored.encode(manifest),
+            "state.json": stored.encode(state),
+        }
         carried = (Carried(state.ids, state.pages, self.state.shards[shard].ancestors) for shard in ended)
         small |= {f"carried-{i}.json": stored.encode(found) for i, found in enumerate(carried)}
         refs |= self._store.put(folder, small)
@@ -184,7 +188,9 @@ class Lane:
         carried = Carried(self.state.ids, self.state.pages, held.ancestors)
         files = {"state.json": stored.encode(state), "carried.json": stored.encode(carried)}
         refs = self._store.put(self._folder(), files)
-        transaction = operations.release(self.head, self._new_id(), row, held.at, refs["state.json"], refs["carried.json"])
+        transaction = operations.release(
+            self.head, self._new_id(), row, held.at, refs["state.json"], refs["carried.json"]
+        )
         return transaction, state
 
     def _adopt(self, shard: str) -> tuple[Transaction, LaneState]:
@@ -242,7 +248,7 @@ def advance(
 
 
 def within_horizon(logs: Sequence[IdLog], limits: Limits) -> tuple[IdLog, ...]:
-    """Forget the oldest logs, as far as the newer ones alone fill the horizon in ids, or it ended before them in time."""
+    """Forget the oldest logs, as far as newer ones alone fill the horizon in ids, or it ended before them in time."""
     newest = max(log.arrival_us for log in logs)
     kept: list[IdLog] = []
     total = 0

@@ -33,7 +33,7 @@ class Observer(Protocol):
 
 @dataclass(slots=True)
 class Loop:
-    """One lane's loop. `stop` is asked between blocks; when it says so, what was read is committed and the loop ends."""
+    """One lane's loop. `stop` is asked between blocks; at its word what was read is committed, and the loop ends."""
 
     source: Source
     decoding: Decoding

@@ -40,7 +40,7 @@ class Protection:
     ) -> "Protection":
         """Check the columns, and protect with each column those that are `derived` from it (derived -> origin).
 
-        Raises: ConfigError if a column does not exist, is asked for twice, is needed as it is, or is not text where it must be.
+        Raises: ConfigError if a column does not exist, is asked for twice, is needed as it is, or is not text.
         """
         asked = {"mask": mask, "hash": hashed, "drop": drop}
         for how, names in asked.items():
@@ -50,7 +50,9 @@ class Protection:
         if repeated:
             raise ConfigError(f"protect names {repeated[0]} more than once; give each column one protection")
         if hashed and len(key) < KEY_BYTES_MIN:
-            raise ConfigError(f"protect.hash needs a key of at least {KEY_BYTES_MIN} bytes in the variable that protect.key_env names")
+            raise ConfigError(
+                f"protect.hash needs a key of at least {KEY_BYTES_MIN} bytes in the variable that protect.key_env names"
+            )
         mask_all, hash_all, drop_all = (_with_derived(names, derived) for names in (mask, hashed, drop))
         return Protection(mask_all, hash_all, drop_all, key)
 
@@ -89,11 +91,16 @@ def _on_distinct(column: pa.ChunkedArray, change: Callable[[str], str]) -> pa.Ch
 def _check(schema: SourceSchema, how: str, name: str) -> None:
     column = schema.column(name)
     if column is None:
-        raise ConfigError(f"protect.{how} names {name}, which {schema.name} does not have; its columns: {', '.join(c.name for c in schema.columns)}")
+        columns = ", ".join(c.name for c in schema.columns)
+        raise ConfigError(f"protect.{how} names {name}, which {schema.name} does not have; its columns: {columns}")
     if name in (schema.event_time, schema.event_id):
-        raise ConfigError(f"protect.{how} names {name}, which is needed as it is: it tells the event's time or identity")
+        raise ConfigError(
+            f"protect.{how} names {name}, which is needed as it is: it tells the event's time or identity"
+        )
     if how != "drop" and column.type != "VARCHAR":
-        raise ConfigError(f"protect.{how} names {name}, which is {column.type}; only text can be masked or hashed: drop it instead")
+        raise ConfigError(
+            f"protect.{how} names {name}, which is {column.type}; only text can be masked or hashed: drop it instead"
+        )
 
 
 def _count(asked: Mapping[str, Sequence[str]], name: str) -> int:

@@ -1,7 +1,8 @@
 """Arrow columns as numpy arrays and back, without pandas.
 
-pyarrow imports pandas at the first `to_numpy`, `pa.array` or comparison with a Python value, where it is installed: almost a
-second of CPU per process, and consumers must not depend on it. These few functions go through buffers instead.
+pyarrow imports pandas, where it is installed, at the first `to_numpy`, `pa.array` or comparison with a Python
+value: almost a second of CPU per process, and consumers must not depend on it. These few functions go through
+buffers instead.
 """
 
 import numpy as np
@@ -54,13 +55,17 @@ def strings(values: list[str]) -> pa.Array:
     """Some texts as a VARCHAR column."""
     encoded = [value.encode() for value in values]
     offsets = np.cumsum([0, *(len(e) for e in encoded)], dtype=np.int32)
-    return pa.Array.from_buffers(pa.string(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))])
+    return pa.Array.from_buffers(
+        pa.string(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    )
 
 
 def binaries(values: list[bytes]) -> pa.Array:
     """Some byte strings as a BLOB column."""
     offsets = np.cumsum([0, *(len(value) for value in values)], dtype=np.int32)
-    return pa.Array.from_buffers(pa.binary(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))])
+    return pa.Array.from_buffers(
+        pa.binary(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
+    )
 
 
 def _values(column: pa.Array | pa.ChunkedArray, kind: pa.DataType, dtype: np.dtype) -> npt.NDArray:  # type: ignore[type-arg]

@@ -56,7 +56,10 @@ class Engine:
             raise SumOverflow(f"a value does not fit its column: {str(error).splitlines()[0]}") from error
 
     def copy(self, sql: str, path: str) -> tuple[int, int]:
-        """Write a SELECT's rows to a new Parquet file, durably; return rows and bytes. Raises: SumOverflow, Transient."""
+        """Write a SELECT's rows to a new Parquet file, durably; return rows and bytes.
+
+        Raises: SumOverflow, Transient.
+        """
         target = path.replace("'", "''")
         with translated(f"write {path}"):
             try:

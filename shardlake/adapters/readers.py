@@ -16,9 +16,7 @@ MASTER: Final = "master"  # the pointer's name of the master dataset
 
 def read_manifests(store: ObjectStore, entries: Iterable[Entry]) -> list[Manifest]:
     """Read the manifests of the entries that have one (data entries do; takes, fences and moves have none)."""
-    return [
-        stored.decode(Manifest, e.manifest.name, store.get(e.manifest)) for e in entries if e.manifest is not None
-    ]
+    return [stored.decode(Manifest, e.manifest.name, store.get(e.manifest)) for e in entries if e.manifest is not None]
 
 
 def read_positions(store: ObjectStore, snapshot: Snapshot | None) -> Positions:

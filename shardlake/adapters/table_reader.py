@@ -18,7 +18,7 @@ class TableReader:
         self._root = Path(root)
 
     def load(self, table: str) -> Snapshot | None:
-        """Read a table's current snapshot, or None. Raises: as `Tables.load`; Terminal if its index must be made anew."""
+        """Read a table's current snapshot, or None. Raises: as `Tables.load`; Terminal if it has no index."""
         return table_index.load(self._root, table, _not_indexed)
 
     def create(self, table: str, columns: Sequence[Column], partition: str | None) -> Snapshot:
@@ -50,8 +50,8 @@ class TableReader:
 
 def _not_indexed(table: str) -> NoReturn:
     raise Terminal(
-        f"the newest snapshot of table {table} was made by another program and has no index yet: run `shardlake status` "
-        "once, which makes it"
+        f"the newest snapshot of table {table} was made by another program and has no index yet: run `shardlake "
+        "status` once, which makes it"
     )
 
 

@@ -1,0 +1,1 @@
+"""The command `shardlake`: its configuration, its commands, and how everything is put together. Nothing imports it."""

@@ -42,8 +42,8 @@ def certificate_line(certificate: "Certificate") -> str:
     same = len(set(seams.values())) == 1
     seam = next(iter(seams.values())) if same else ", ".join(f"{name} {text}" for name, text in seams.items())
     notes = [
-        f"{count:,} {what}"
-        for count, what in ((certificate.letters, "dead letters"), (certificate.gaps, "gaps"))
+        f"{count:,} {what}{'s' if count > 1 else ''}"
+        for count, what in ((certificate.letters, "dead letter"), (certificate.gaps, "gap"))
         if count
     ]
     parts = [f"cut {cut_text(certificate.cut)}", f"seam {seam}", f"newest event {utc(certificate.newest_event_us)}"]
@@ -63,8 +63,9 @@ def certificate_facts(certificate: "Certificate") -> dict[str, Any]:
     }
     for view in certificate.views:
         facts[f"view {view.name}"] = (
-            f"{view.exactness}; seam {cut_text(view.seam)}; {view.batch_rows:,} batch rows, {view.realtime_entries} realtime "
-            f"entries, {view.recomputed_entries} recomputed from rows; fingerprint {view.fingerprint}; snapshot {view.snapshot or 'none'}"
+            f"{view.exactness}; seam {cut_text(view.seam)}; {view.batch_rows:,} batch rows, {view.realtime_entries} "
+            f"realtime entries, {view.recomputed_entries} recomputed from rows; fingerprint {view.fingerprint}; "
+            f"snapshot {view.snapshot or 'none'}"
         )
     return facts
 

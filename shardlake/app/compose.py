@@ -1,4 +1,4 @@
-"""The composition root: adapters and layers put together as a configuration says. Imports are late, and few per command."""
+"""The composition root: adapters and layers put together as a configuration says. Imports wait until needed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -25,8 +25,9 @@ def check_packages(home: Path | None = None) -> None:
         found = Path(spec.origin).resolve().parent if spec and spec.origin else None
         if found != beside / name:
             raise ConfigError(
-                f"the package {name} is {'at ' + str(found) if found else 'missing'} and not Shardlake's (at {beside / name}): "
-                "another distribution has a package of that name; install Shardlake into an environment of its own"
+                f"the package {name} is {'at ' + str(found) if found else 'missing'} and not Shardlake's (at "
+                f"{beside / name}): another distribution has a package of that name; install Shardlake into an "
+                "environment of its own"
             )
 
 

@@ -107,7 +107,7 @@ def _id(shard: str, sequence: str, sub: int) -> str:
 
 
 def _parts(letter: str) -> tuple[str, int, int]:
-    shard, sequence, sub = (letter.rsplit(":", 2) + ["", ""])[:3]
+    shard, sequence, sub = [*letter.rsplit(":", 2), "", ""][:3]
     if not (shard and sequence.isdecimal() and sub.isdecimal()):
         raise Terminal(
             f"{letter!r} is no id of a dead letter, such as cloudfront/0003:7:12: `shardlake dlq list` shows them"

@@ -17,7 +17,8 @@ class Locked(Terminal):
 
     def __init__(self, what: str, root: str, holder: str) -> None:
         super().__init__(
-            f"{what} already runs on {root}{f' (process {holder})' if holder else ''}: stop it first, or use another root"
+            f"{what} already runs on {root}{f' (process {holder})' if holder else ''}: stop it first, or use another "
+            "root"
         )
         self.holder = holder
 

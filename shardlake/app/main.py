@@ -40,7 +40,7 @@ Begin with one of these:
 
 Then ask:
 
-  shardlake query "SELECT viewer, sum(requests) AS requests FROM viewers GROUP BY viewer ORDER BY requests DESC LIMIT 50"
+  shardlake query "SELECT viewer, sum(requests) AS n FROM viewers GROUP BY viewer ORDER BY n DESC LIMIT 50"
 
 `shardlake --help` lists all commands, `shardlake COMMAND --help` explains one.
 """

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from shardlake.app.text import cell, is_number, plain
+from shardlake.app.text import cell, is_number, plain, printable_lines
 
 Row = Sequence[Any]
 
@@ -51,7 +51,8 @@ class Output:
 
     def json(self, data: Any) -> None:
         """Write JSON, indented."""
-        click.echo(msgspec.json.format(msgspec.json.encode(plain(data)), indent=2))
+        text = msgspec.json.format(msgspec.json.encode(plain(data)), indent=2).decode()
+        click.echo(printable_lines(text) if sys.stdout.isatty() else text)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Row], title: str = "") -> None:
@@ -63,9 +64,9 @@ def show_table(columns: Sequence[str], rows: Sequence[Row], title: str = "") -> 
 
 
 def plain_table(columns: Sequence[str], rows: Sequence[Row], title: str = "") -> list[str]:
-    """Write rows as aligned lines.
+    r"""Write rows as aligned lines.
 
-    >>> print("\\n".join(plain_table(("edge", "bytes"), [("FRA56", 1200), ("LHR", 7)])))
+    >>> print("\n".join(plain_table(("edge", "bytes"), [("FRA56", 1200), ("LHR", 7)])))
     edge   bytes
     -----  -----
     FRA56   1200

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Final
+from typing import Any, Final, Self
 
 from shardlake.adapters.clock import SystemClock, random_name
 from shardlake.adapters.engine import Engine
@@ -21,7 +21,7 @@ from shardlake.core.journal.rows import Entry, SourceRow
 from shardlake.packs.pack import Pack
 from streams.committer import Committer
 from streams.decode import Decoding
-from streams.lane import Lane
+from streams.lane import Lane, LaneContext
 from streams.loop import Loop, hold_all
 from streams.protect import Protection
 from streams.sources.files import FileSettings, FileSource
@@ -60,27 +60,25 @@ class Stop:
     """Becomes true when a signal asks to stop; a second one is not waited for."""
 
     signal: str = ""
+    _before: dict[int, Any] = field(default_factory=dict)
 
     def __call__(self) -> bool:
         """Tell whether to stop."""
         return bool(self.signal)
 
-    def __enter__(self) -> "Stop":
+    def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._heard)
+            self._before[number] = signal.signal(number, self._heard)
         return self
 
     def __exit__(self, *_: object) -> None:
-        _default_signals()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _heard(self, number: int, _: FrameType | None) -> None:
         self.signal = signal.Signals(number).name
-        _default_signals()
-
-
-def _default_signals() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def stream(config: Config, environ: Mapping[str, str], log: Log, stop: Callable[[], bool], *, once: bool) -> Progress:
@@ -120,9 +118,8 @@ def opened(config: Config, protection: Protection, stop: Callable[[], bool], pro
     try:
         found(journal)
         fix_source(journal, config)
-        lane = Lane.take(
-            journal, store, clock, random_name, limits, lane=LANE, worker=random_name(), source=config.source.name
-        )
+        context = LaneContext(journal, store, clock, random_name, limits)
+        lane = Lane.take(context, LANE, random_name(), config.source.name)
         views = list(compiled_views(config).values())
         committer = Committer(lane, store, pack.schema, views, engine, limits)
         hold_all(journal, source, config.source.name, committer)
@@ -137,7 +134,8 @@ def file_settings(config: Config) -> FileSettings:
     source = config.source
     if not source.path:
         raise ConfigError(
-            "source.path is not set: say where the log files are, with --source, SHARDLAKE_SOURCE_PATH or in shardlake.toml"
+            "source.path is not set: say where the log files are, with --source, in SHARDLAKE_SOURCE_PATH or in "
+            "shardlake.toml"
         )
     return FileSettings(source.name, source.path, source.buckets, source.on_change, source.on_gap, source.discover_max)
 
@@ -162,8 +160,8 @@ def fix_source(journal: Journal, config: Config) -> None:
     for name, value in wanted.settings.items():
         if known.get(name) != value:
             raise ConfigError(
-                f"source.{name} is {value}, and was {known.get(name)} when {source.name} was first read: set it back, or begin "
-                "with another root, because everything would be counted again"
+                f"source.{name} is {value}, and was {known.get(name)} when {source.name} was first read: set it back, "
+                "or begin with another root, because everything would be counted again"
             )
 
 
@@ -190,7 +188,7 @@ def _let_settle(config: Config, clock: SystemClock) -> None:
         max((file.mtime_ns for file in Pattern.of(config.source.path).list()), default=0) if config.source.path else 0
     )
     left_s = config.limits.settle_s - (clock.now_us() - newest_ns / 1000) / 1e6
-    if 0 < left_s:
+    if left_s > 0:
         clock.sleep_s(min(left_s + 0.01, config.limits.settle_s))
 
 

@@ -76,7 +76,8 @@ def _joined(config: Config, packed: Mapping[str, str]) -> dict[str, str]:
     for name in own:
         if name.lower() in taken:
             raise ConfigError(
-                f"view {name} in {config.views.folder} has the name of a view of the pack {config.source.pack}: rename the file"
+                f"view {name} in {config.views.folder} has the name of a view of the pack {config.source.pack}: "
+                "rename the file"
             )
         taken[name.lower()] = name
     return {**packed, **own}

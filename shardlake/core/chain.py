@@ -33,7 +33,10 @@ def advance(start: Positions, manifests: Iterable[Manifest]) -> Positions:
         upto,
         {shard: found for shard, found in parents.items() if upto.get(shard) != END_TEXT},
         reduce(Counts.plus, (manifest.counts for manifest in read), start.counts),
-        max((us for us in (start.newest_us, *(m.event_us[1] for m in read if m.event_us)) if us is not None), default=None),
+        max(
+            (us for us in (start.newest_us, *(m.event_us[1] for m in read if m.event_us)) if us is not None),
+            default=None,
+        ),
         (*start.gaps, *(row for rows in ranges.values() for row in rows if row.kind == "gap")),
     )
 

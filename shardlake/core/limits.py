@@ -23,7 +23,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     poll_interval_s: float = 0.5
     settle_s: float = 1.0
     worker_expiry_s: float = 10.0
-    batch_rows_max: int = 2_000_000  # rows of entries that one pass of a batch run holds in memory
+    batch_rows_max: int = 1_000_000  # rows of entries that one pass of a batch run holds in memory: 1.2 GB
     snapshots_max: int = 10
     query_memory: str = "4GB"
     query_timeout_s: float = 300.0

@@ -38,7 +38,7 @@ class ObjectStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """A Parquet data file of a batch table: where it is, its rows, its partition (an ISO date, or "") and its windows."""
+    """A Parquet file of a batch table: its path, its rows, its partition (an ISO date, or "") and its windows."""
 
     path: str
     rows: int
@@ -62,10 +62,16 @@ class Tables(Protocol):
     """Batch tables: sets of immutable Parquet files, and a seam, that change together or not at all."""
 
     def create(self, table: str, columns: Sequence[Column], partition: str | None) -> Snapshot:
-        """Make an empty table with the seam of nothing. `partition` names a DATE column. Raises: Conflict if it exists."""
+        """Make an empty table with the seam of nothing; `partition` names a DATE column.
+
+        Raises: Conflict if it exists.
+        """
 
     def load(self, table: str) -> Snapshot | None:
-        """Read a table's current snapshot, or None. Raises: Corrupt if its newest snapshot has no seam that can be trusted."""
+        """Read a table's current snapshot, or None.
+
+        Raises: Corrupt if its newest snapshot has no seam that can be trusted.
+        """
 
     def new_file(self, table: str, partition: str) -> str:
         """Give a path, never used before, where a data file of a partition is to be written."""

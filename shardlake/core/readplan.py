@@ -38,7 +38,7 @@ class ReadPlan:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The batch side that a view starts from: a snapshot (its own, the master's, or none) and the positions of its seam."""
+    """The batch side that a view starts from: a snapshot (its own, the master's, or none), and its seam's positions."""
 
     snapshot: Snapshot | None
     positions: Positions

@@ -12,8 +12,9 @@ Fault = Literal["none", "lost", "late", "busy", "gone"]
 class LateJournal:
     """Passes everything on to another journal, but for what `fault` says of the next transaction.
 
-    `lost`: it is applied, and the answer is lost. `late`: the answer is lost and it stays in flight, to land at any later
-    time by `land`, or never. `gone`: so do all that follow, until `fault` is set again. `busy`: it is refused for now.
+    `lost`: it is applied, and the answer is lost. `late`: the answer is lost and it stays in flight, to land at any
+    later time by `land`, or never. `gone`: so do all that follow, until `fault` is set again. `busy`: it is refused
+    for now.
     """
 
     def __init__(self, inner: Journal) -> None:

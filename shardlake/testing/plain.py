@@ -1,7 +1,7 @@
 """The world's views once more, in plain Python: the oracle that shares nothing with the compiler.
 
-Each view is paired with a function from events to rows, and an answer is compared with it both ways. Exact columns must be
-equal; sums of doubles and sketches must lie within their stated bounds.
+Each view is paired with a function from events to rows, and an answer is compared with it both ways. Exact columns must
+be equal; sums of doubles and sketches must lie within their stated bounds.
 """
 
 import math

@@ -34,7 +34,7 @@ from shardlake.testing.late import LateJournal
 from shardlake.testing.plain import EPOCH_US, Click
 from streams.chunk import Chunk, Piece
 from streams.committer import Committer
-from streams.lane import Lane
+from streams.lane import Lane, LaneContext
 
 SCHEMA: Final = SourceSchema(
     "clicks",
@@ -59,6 +59,8 @@ ARROW: Final = pa.schema(
 )
 PARENTS: Final[Mapping[str, tuple[str, ...]]] = {"a": (), "b": (), "c": ("a",), "d": ("a", "b")}
 BASE: Final = 10**40  # sequence numbers that no integer column holds, with a growing number of digits
+
+
 def position_of(index: int) -> Position:
     """The position of a shard's event; index 0 is the first, and the numbers gain a digit on the way."""
     return Position(BASE * 9 + BASE * index, 0)
@@ -106,11 +108,10 @@ class World:
         """A new worker takes the lane over; the old one does not know."""
         if lane in self.now:
             self.zombies.append(self.now.pop(lane))
-        worker = self.new_id()
-        owned = Lane.take(
-            self.inner, self.store, self.clock, self.new_id, self.limits, lane=lane, worker=worker, source="clicks"
-        )
-        owned._journal = self.journal  # from here on its transactions can be lost or late
+        fault, self.journal.fault = self.journal.fault, "none"  # what will go wrong is for its commits
+        context = LaneContext(self.journal, self.store, self.clock, self.new_id, self.limits)
+        owned = Lane.take(context, lane, self.new_id(), "clicks")
+        self.journal.fault = fault
         committer = Committer(owned, self.store, SCHEMA, list(self.views.values()), self.engine, self.limits)
         self.now[lane] = Worker(lane, committer)
 
@@ -165,7 +166,9 @@ class World:
     def context(self, tables: Tables | None = None) -> Context:
         """What a batch run gets."""
         sort = ("page", "happened")
-        return Context(self.inner, self.store, tables or self.tables, self.engine, SCHEMA, sort, self.new_id, self.limits)
+        return Context(
+            self.inner, self.store, tables or self.tables, self.engine, SCHEMA, sort, self.new_id, self.limits
+        )
 
     def batch(self, tables: Tables | None = None) -> None:
         """Run the batch layer over everything committed; if another run was first, that is all right."""

@@ -6,7 +6,7 @@ whose answers are lost or that land late, zombies, duplicates, late events, batc
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ class Cut(RuleBasedStateMachine):
     def adopt(self, lane: int) -> None:
         """Take in whatever is free."""
         for shard in self.world.adoptable():
-            self.world.attempt(self.worker(lane), lambda committer, shard=shard: committer.adopt(shard))
+            self.world.attempt(self.worker(lane), methodcaller("adopt", shard))
 
     @rule(lane=lanes, take=st.lists(sizes, min_size=1, max_size=4))
     def commit(self, lane: int, take: list[int]) -> None:
@@ -206,7 +206,7 @@ class CutOnDisk(Cut):
     sql = True
 
 
-def examples(machine: Callable[[], RuleBasedStateMachine], count: int, steps: int, number: int) -> None:
+def examples(machine: type[RuleBasedStateMachine], count: int, steps: int, number: int) -> None:
     """Run a number of examples from a fixed seed."""
     checks = settings(
         max_examples=count,

@@ -112,7 +112,8 @@ VALUES = st.one_of(
 DAYS = st.sampled_from([b"2026-03-01"] * 6 + [b"2026-02-30", b"1969-12-31", b"-", b"0000-01-01", b"2026-3-1", b"x"])
 TIMES = st.sampled_from([b"10:00:00"] * 6 + [b"24:00:00", b"23:59:60", b"10:01", b"-", b"1:00:00"])
 USUAL = {
-    "date": b"2026-03-01", "time": b"10:00:00", "sc-bytes": b"12", "time-taken": b"0.5", "cs-protocol-version": b"HTTP/2.0", "x-edge-request-id": b"id==",
+    "date": b"2026-03-01", "time": b"10:00:00", "sc-bytes": b"12", "time-taken": b"0.5",
+    "cs-protocol-version": b"HTTP/2.0", "x-edge-request-id": b"id==",
 }  # fmt: skip
 
 
@@ -258,10 +259,12 @@ def test_the_distribution_is_in_the_name_of_the_file_else_in_the_host() -> None:
     assert decoder(STANDARD).decode(block).rows["distribution"].to_pylist() == ["d1.cloudfront.net", None]
 
 
-def test_a_carriage_return_inside_of_a_line_shifts_no_line() -> None:
+@pytest.mark.parametrize("after", [b"\n", b"\n\n", b"\r\n"])
+def test_a_carriage_return_inside_of_a_line_shifts_no_line(after: bytes) -> None:
     twice = b"10:00\t2026-03-01\r10:00\t2026-03-01"
-    decoded = decoder("time date").decode(b"10:00\t2026-03-01\n" + twice + b"\n\n10:01\t2026-03-01\r\n")
-    assert decoded.lines.tolist() == [0, 3]
+    decoded = decoder("time date").decode(b"10:00\t2026-03-01\n" + twice + after + b"10:01\t2026-03-01\r\n")
+    twice += after[:-1].rstrip(b"\n")
+    assert decoded.lines.tolist() == [0, 1 + after.count(b"\n")]
     assert [(x.index, x.reason, x.payload) for x in decoded.letters] == [(1, Reason.TOO_MANY_FIELDS, twice)]
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from rich.console import Console
 
-from shardlake.app.demo.report import Report, Verdict, amount, bar, printable, share, show
+from shardlake.app.demo.report import COLOURS, Report, Verdict, amount, bar, printable, share, show, stacked
 
 START = datetime(2026, 3, 17, 9)
 REPORT = Report(
@@ -84,7 +84,7 @@ def test_edges_sum_up_over_distributions() -> None:
 
 def test_distributions_without_room_are_summed() -> None:
     edges: Sequence[tuple[str, str, int, int]] = [(f"E{n}", "DUB2", 1, 1_000) for n in range(9)]
-    for width, others in ((100, "7 others"), (80, "8 others"), (140, "5 others")):
+    for width, others in ((100, "5 others"), (80, "6 others"), (60, "8 others")):
         text = printed(replace(REPORT, edges=edges), width=width)
         assert others in text
         assert "9.00 kB" in line_with(text, "DUB2")
@@ -129,6 +129,13 @@ def test_amounts_keep_three_digits() -> None:
         "0 B", "999 B", "1.00 kB", "9.99 kB", "10.0 kB", "99.9 kB", "100 kB", "999 kB", "1.00 MB", "1,000 TB",
         "50,000 TB",
     ]  # fmt: skip
+
+
+def test_stacked_bars_are_as_long_as_their_sum() -> None:
+    drawn = stacked([50, 0, 25], 100, 20)
+    assert drawn.plain == bar(75, 100, 20).plain
+    assert [(span.start, span.end, span.style) for span in drawn.spans] == [(0, 10, COLOURS[0]), (10, 15, COLOURS[2])]
+    assert stacked([0, 0], 100, 20).plain == ""
 
 
 def test_bars_and_shares_show_a_trace_of_what_is_small() -> None:

@@ -256,6 +256,15 @@ def test_a_wrong_checksum_is_told_and_no_byte_is_lost(folder: Path) -> None:
     assert "checksum" in broken.detail
 
 
+def test_a_break_far_inside_neither_repeats_nor_loses_what_came_before(folder: Path) -> None:
+    content = b"".join(b"line %d\n" % i for i in range(100_000))
+    stored = bytearray(gzip.compress(content, 1))
+    stored[-8] ^= 1
+    found = read_all(folder, written(folder, [bytes(stored)]), limits())
+    assert b"".join(line for _, _, line in found.lines) == content
+    assert [(f.line, f.reason) for _, f in found.faults] == [(100_001, "corrupt_gzip")]
+
+
 def test_what_follows_the_gzip_data_is_a_letter_and_the_last_line_counts(folder: Path) -> None:
     found = read_all(folder, written(folder, [gzip.compress(b"one\ntwo") + b"\0\0rubbish"]), limits())
     assert found.lines == [(0, 1, b"one\n"), (0, 2, b"two")]
@@ -325,7 +334,7 @@ def test_lines_around_the_limit_keep_their_numbers(
 
 
 def test_blocks_are_bounded(folder: Path) -> None:
-    content = b"".join(b"%d\n" % i * 3 for i in range(200_000))
+    content = b"12345\n" * 500_000
     pages = written(folder, [content, gzip.compress(content)])
     blocks = list(source_of(folder, limits(300_000, 20_000), pages).read(SHARD, ORIGIN))
     assert max(len(b.data) for b in blocks) <= 300_000

@@ -39,7 +39,7 @@ def run(invocation: Invocation, names: tuple[str, ...]) -> None:
         _write(invocation, work(context, views))
 
 
-@batch.command()
+@batch.command(short_help="Make the batch table of a view anew.")
 @click.argument("view")
 @pass_invocation
 def rebuild(invocation: Invocation, view: str) -> None:

@@ -8,7 +8,7 @@ from shardlake.app.cli import Command, Invocation, pass_invocation
 from shardlake.app.exits import DIFFERENCE, OK
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="See the whole of it on generated logs.")
 @click.option(
     "--logs",
     type=click.Path(path_type=Path),
@@ -23,7 +23,7 @@ from shardlake.app.exits import DIFFERENCE, OK
 )
 @pass_invocation
 def demo(invocation: Invocation, logs: Path | None, requests: int, keep: Path | None) -> int:
-    """Watch logs arrive, a stream process being killed, and batch runs, and see every answer compared.
+    """See the whole of it: logs that arrive, a process that is killed, batch runs, and every answer compared.
 
     It writes CloudFront logs (late ones, copies and broken lines among them), reads them with a process of its own,
     kills that in the middle, runs batch twice meanwhile, and shows the top viewers, the bots, the bandwidth and the

@@ -10,7 +10,7 @@ from shardlake.app.cli import Group, Invocation, pass_invocation
 from shardlake.app.text import payload, printable
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, short_help="See the records that could not be read.")
 def dlq() -> None:
     """See the dead letters: records that could not be read, with their payload and the reason."""
 
@@ -27,8 +27,11 @@ def list_(invocation: Invocation, reason: str, limit: int) -> None:
     if reason:
         found = letters.of(reason, limit)
         listed = [(letter.id, letter.origin, letter.line, letter.detail) for letter in found]
-        data = {"reason": reason, "letters": [_told(letter) for letter in found]}
-        invocation.output.table(("id", "origin", "line", "detail"), listed, data)
+        invocation.output.table(
+            ("id", "origin", "line", "detail"),
+            listed,
+            {"reason": reason, "letters": [_told(letter) for letter in found]},
+        )
         return
     counted = letters.reasons()
     rows = [(r.reason, r.count, r.first, r.last) for r in counted]
@@ -41,7 +44,7 @@ def list_(invocation: Invocation, reason: str, limit: int) -> None:
         invocation.output.note("no dead letters")
 
 
-@dlq.command()
+@dlq.command(short_help="Show one dead letter.")
 @click.argument("letter", metavar="ID")
 @click.option("--raw", is_flag=True, help="Write the payload alone, byte by byte: for a file, not for a terminal.")
 @pass_invocation

@@ -11,7 +11,7 @@ from shardlake.app.template import render
 from shardlake.core.errors import ConfigError
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Write a settings file with comments.")
 @click.option(
     "--path", type=click.Path(path_type=Path), default=Path(FILE), show_default=True, help="Where to write the file."
 )

@@ -8,6 +8,7 @@ import click
 
 from shardlake.app import answers, compose
 from shardlake.app.cli import Command, Invocation, pass_invocation
+from shardlake.app.text import printable_lines
 
 if TYPE_CHECKING:
     from serving.answer import Server
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 TABLE_ROWS = 1000
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Ask a SELECT over the views.")
 @click.argument("sql")
 @click.option(
     "-f",
@@ -37,14 +38,12 @@ TABLE_ROWS = 1000
 def query(
     invocation: Invocation, sql: str, how: str, output: Path | None, limit: int, certificate: bool, threads: int | None
 ) -> None:
-    """Ask a SELECT over the views; "-" reads it from stdin.
+    """Ask a SELECT over the views, such as "SELECT * FROM bots LIMIT 10"; "-" reads it from stdin.
 
-    Any SQL of DuckDB is allowed above views: ORDER BY, LIMIT, joins, window functions. The answer is exact at its cut:
-    it covers everything that was committed before the question, and says how far that is.
-
-    \b
-      shardlake query "SELECT * FROM bots LIMIT 10"
-      shardlake views list            which views there are, with their columns
+    `shardlake views list` names the views and their columns. Any SELECT of DuckDB is allowed above them: ORDER BY,
+    LIMIT, joins, window functions. The answer covers everything that was committed before the question was asked, and
+    the line below it says how far that is: its cut, the seam between batch and realtime, the newest event, and whether
+    it is exact.
     """
     invocation.flag("query.threads", threads, "--threads")
     if how == "parquet" and output is None:
@@ -79,9 +78,10 @@ def _rows(server: "Server", sql: str, how: str, output: Path | None, limit: int,
         _told(answer.certificate, certificate)
         return
     written = "csv" if how == "table" else how
+    shown = output is None and sys.stdout.isatty()
     with click.open_file(str(output) if output else "-", "w", encoding="utf-8") as file:
         for piece in answers.lines(answer, written):
-            file.write(piece)
+            file.write(printable_lines(piece) if shown else piece)
     if certificate:
         _told(answer.certificate, certificate)
 

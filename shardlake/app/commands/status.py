@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from shardlake.core.journal.rows import Head
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Show how far everything is.")
 @pass_invocation
 def status(invocation: Invocation) -> None:
     """Show the cut, how far each view's batch side is behind it, and what did not go well.

@@ -38,7 +38,7 @@ def run(invocation: Invocation, source: Path | None, once: bool) -> None:
     config = invocation.config
     file_settings(config)
     log = make_log(verbose=invocation.verbose, as_json=invocation.json)
-    with Stop() as stop, only_one("stream run", config.root, "stream"):
+    with Stop() as stop, only_one("a stream process", config.root, "stream"):
         done = work(config, os.environ, log, stop, once=once)
     log.info("stopped", signal=stop.signal or None, entries=done.entries, rows=done.rows)
     data = {"entries": done.entries, "rows": done.rows, "dead_letters": done.letters, "signal": stop.signal or None}

@@ -6,7 +6,7 @@ from shardlake.app.cli import Command, Invocation, pass_invocation
 from shardlake.app.exits import DIFFERENCE, OK
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Recompute each view from the rows, and compare.")
 @click.option("--view", "names", multiple=True, metavar="NAME", help="Only this view; again for more.")
 @pass_invocation
 def verify(invocation: Invocation, names: tuple[str, ...]) -> int:
@@ -14,16 +14,22 @@ def verify(invocation: Invocation, names: tuple[str, ...]) -> int:
 
     It reads every row, so it takes a while. A difference ends in exit code 4.
     """
+    from shardlake.app.guard import arrow_without_pandas
+
+    arrow_without_pandas()
+    from shardlake.adapters.engine import Engine
     from shardlake.app import compose
     from shardlake.app.progress import shown
+    from shardlake.app.verify import verify as work
     from shardlake.app.viewset import named_views
 
-    views = named_views(invocation.config, names)
-    with shown(invocation) as progress, compose.batch_context(invocation.config, progress) as context:
-        from batch.verify import verify as work
-
-        found = [work(context, view) for view in views]
-    rows = [(f.view, f.rows, f.differing, "equal" if not f.differing else "DIFFERS") for f in found]
-    data = {"views": [{"view": f.view, "rows": f.rows, "differing": f.differing} for f in found]}
-    invocation.output.table(("view", "rows", "differing", "result"), rows, data)
+    config = invocation.config
+    views = named_views(config, names)
+    with shown(invocation) as progress, compose.opened_journal(config) as journal:
+        progress(f"recomputing {', '.join(view.name for view in views)}")
+        engine = Engine(config.batch.threads, config.limits.query_memory)
+        found = work(journal, compose.objects(config), compose.tables(config), views, engine)
+    rows = [(f.view, f.rows, f.differing, "DIFFERS" if f.differing else "equal") for f in found]
+    data = [{"view": f.view, "rows": f.rows, "differing": f.differing, "sample": list(f.sample)} for f in found]
+    invocation.output.table(("view", "rows", "differing", "result"), rows, {"views": data})
     return DIFFERENCE if any(f.differing for f in found) else OK

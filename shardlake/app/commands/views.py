@@ -26,7 +26,7 @@ def list_(invocation: Invocation) -> None:
     invocation.output.table(("view", "columns", "description"), rows, {"views": [_told(v) for v in found.values()]})
 
 
-@views.command()
+@views.command(short_help="Show the three SQL forms of a view.")
 @click.argument("name")
 @pass_invocation
 def show(invocation: Invocation, name: str) -> None:
@@ -34,7 +34,7 @@ def show(invocation: Invocation, name: str) -> None:
     _write(invocation, named_views(invocation.config, (name,))[0])
 
 
-@views.command()
+@views.command(short_help="Tell whether the view in a file would be accepted.")
 @click.argument("file", type=click.Path(path_type=Path))
 @pass_invocation
 def check(invocation: Invocation, file: Path) -> None:

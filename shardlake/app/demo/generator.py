@@ -143,8 +143,8 @@ def _with_traps(plans: list[_Plan], traffic: Traffic, hours: int, random: Random
     extra += [_overlap(plans, plans[i], random) for i in new[few + 3 :]]
     plans = sorted(plans + extra, key=lambda plan: plan.due)
     plans.remove(cut)
-    whole = replace(_again(cut, "complete again", cut.rows, random), broken={})
-    return [*plans[:-2], replace(cut, story="truncated", broken={}), *plans[-2:], whole]
+    whole = _again(cut, "complete again", cut.rows, random)
+    return [*plans[:-2], replace(cut, story="truncated"), *plans[-2:], whole]
 
 
 def _again(plan: _Plan, story: str, rows: Ints, random: Random) -> _Plan:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 ACCENT: Final = "cyan"
 QUIET: Final = "bright_black"
+COLOURS: Final = (ACCENT, "blue", "magenta", "green", QUIET)  # of distributions, the last one for all others
 NAMES_PER_CATEGORY_MAX: Final = 8
 DISTRIBUTIONS_MAX: Final = 4
 EDGES_MAX: Final = 30
@@ -89,7 +90,7 @@ def _table(*columns: tuple[str, bool]) -> Table:
     """A quiet table: a rule under the header and nothing else. A column is (title, whether it is a number)."""
     table = Table(box=box.SIMPLE_HEAD, header_style=QUIET, border_style=QUIET, show_edge=False, padding=(0, 1))
     for title, number in columns:
-        table.add_column(Text(title), justify="right" if number else "left", no_wrap=True)
+        table.add_column(Text(title), justify="right" if number else "left", no_wrap=True, vertical="bottom")
     return table
 
 
@@ -147,25 +148,30 @@ def _folded(rows: list[tuple[str | None, int, int | None]]) -> list[tuple[Text, 
 
 
 def edges_table(report: Report, width: int, *, plain: bool = False) -> Table:
-    """Bytes by edge location (rows) and distribution (columns), with a bar of each edge's total."""
+    """Bytes by edge location (rows) and distribution (columns), and stacked bars in the distributions' colours."""
     totals, cells = _sums(report.edges)
-    known = _busiest(report.edges, 0)
-    room = min(DISTRIBUTIONS_MAX, max((width - 50) // 17, 1))
-    distributions, hidden = known[:room], set(known[room:])
+    groups = _groups(_busiest(report.edges, 0), min(DISTRIBUTIONS_MAX, max((width - 50) // 10, 1)))
     edges = _busiest(report.edges, 1)
-    shown = edges[:EDGES_MAX]
-    titles = [*map(_name, distributions), *([f"{len(hidden)} others"] if hidden else []), "all"]
-    groups: list[set[str | None]] = [*({d} for d in distributions), *([hidden] if hidden else []), set(known)]
-    table = _table(("edge", False), *((title, True) for title in titles), ("", False))
-    most = max(totals.values(), default=0)
+    shown, most = edges[:EDGES_MAX], max(totals.values(), default=0)
+    table = _table(("edge", False), *((title, True) for title, _ in groups), ("all", True), ("", False))
+    for column, colour in zip(table.columns[1:], COLOURS[: len(groups)], strict=False):
+        column.header_style = colour
     for edge in shown:
-        sizes = [_sum_of(cells.get((d, edge)) for d in group) for group in groups]
-        drawn = bar(totals[edge], most, max(width - 16 - sum(max(len(t), 7) + 3 for t in titles), 6), plain=plain)
-        table.add_row(cell(edge), *sizes, drawn)
+        sizes = [_sum_of(cells.get((d, edge)) for d in members) for _, members in groups]
+        parts = [sum(cells.get((d, edge), 0) for d in members) for _, members in groups]
+        drawn = stacked(parts, most, max(width - 27 - 10 * len(groups), 6), plain=plain)
+        table.add_row(cell(edge), *sizes, amount(totals[edge]), drawn)
     table.add_section()
-    sums = [_sum_of(row[3] for row in report.edges if row[0] in group) for group in groups]
-    table.add_row("all", *sums, _rest(len(edges) - len(shown)))
+    sums = [_sum_of(row[3] for row in report.edges if row[0] in members) for _, members in groups]
+    table.add_row("all", *sums, _sum_of(row[3] for row in report.edges), _rest(len(edges) - len(shown)))
     return table
+
+
+def _groups(known: list[str | None], room: int) -> list[tuple[str, set[str | None]]]:
+    """Distributions as columns, with their titles; those that find no room are one column together."""
+    groups: list[tuple[str, set[str | None]]] = [(_title(d), {d}) for d in known[:room]]
+    hidden = set(known[room:])
+    return [*groups, (f"{len(hidden)} others", hidden)] if hidden else groups
 
 
 def _rest(hidden: int) -> Text:
@@ -259,6 +265,18 @@ def bar(value: float, most: float, width: int, *, plain: bool = False) -> Text:
     return Text("█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip(), style=ACCENT)
 
 
+def stacked(parts: Sequence[int], most: int, width: int, *, plain: bool = False) -> Text:
+    """A bar of several parts, each in the colour of its place; it is as long as `bar` would draw their sum."""
+    whole = bar(sum(parts), most, width, plain=plain).plain
+    drawn, after, so_far = Text(), 0, 0
+    for place, part in enumerate(parts):
+        so_far += part
+        upto = round(len(whole) * so_far / sum(parts)) if so_far else 0
+        drawn.append(whole[after:upto], style=COLOURS[place % len(COLOURS)])
+        after = upto
+    return drawn
+
+
 def amount(size: float | None) -> str:
     """Bytes for a reader: three digits and a decimal unit.
 
@@ -288,8 +306,10 @@ def _sum_of(sizes: Iterable[int | None]) -> str:
     return amount(sum(known) if known else None)
 
 
-def _name(text: str | None) -> str:
-    return "-" if text is None else printable(text)[:14]
+def _title(text: str | None) -> str:
+    """A distribution as a column's title: on two lines, because its numbers are half as wide."""
+    title = "-" if text is None else printable(text)[:14]
+    return f"{title[:7]}\n{title[7:]}" if len(title) > 9 else title
 
 
 def cell(text: str | None, style: str = "", longest: int = 45) -> Text:

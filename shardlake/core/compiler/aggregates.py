@@ -28,7 +28,7 @@ _NODES: Final[dict[type[exp.Expr], tuple[str, tuple[str, ...]]]] = {
     exp.ApproxQuantile: ("approx_quantile", ("this", "quantile")),
 }
 _HARMLESS: Final = {"big_int"}
-_REFUSED_NODES: Final = {
+_REFUSED_NODES: Final[dict[type[exp.Expr], str]] = {
     exp.AnyValue: "any_value",
     exp.ApproxTopK: "approx_top_k",
     exp.ArrayAgg: "array_agg",

@@ -66,10 +66,10 @@ def _integer(site: Site, digits: str) -> Term:
 
 def _decimal(site: Site, text: str) -> Term:
     whole, _, places = text.partition(".")
-    width, scale = len(whole.lstrip("0")) + len(places), len(places)
+    width, scale = len(whole) + len(places), len(places)
     if width > 38:
         site.refuse(f"{text} has more than 38 digits", "use fewer digits")
-    type_ = decimal_type(max(width, scale, 1), scale)
+    type_ = decimal_type(width, scale)
     return Term(f"CAST({text} AS {type_})", type_, text)
 
 
@@ -84,8 +84,12 @@ def type_named(site: Site, wanted: exp.Expr) -> str:
         return _decimal_named(site, wanted)
     if name not in _TYPES or wanted.expressions:
         accepted = f"use one of {', '.join(PLAIN_TYPES)}, DECIMAL(p,s)"
-        site.refuse(f"{wanted.sql(dialect='duckdb')} is not a type of a view", accepted)
+        site.refuse(f"{_spoken(wanted)} is not a type of a view", accepted)
     return _TYPES[name]
+
+
+def _spoken(wanted: exp.Expr) -> str:
+    return str(wanted.sql(dialect="duckdb")).replace("INT128", "HUGEINT")
 
 
 def _decimal_named(site: Site, wanted: exp.Expr) -> str:

@@ -83,6 +83,8 @@ def _once(items: Iterable[Item]) -> list[Item]:
 
 def _named(rows: Scope, group: exp.Group, items: list[Item], schema: SourceSchema) -> Iterable[Item]:
     for node in group.expressions:
+        if isinstance(node, exp.Rollup | exp.Cube | exp.GroupingSets | exp.Tuple):
+            rows.text.refuse(node, f"{node.key.upper()} is not one set of keys", "write one view for each set")
         if isinstance(node, exp.Literal):
             yield _by_ordinal(rows.text, node, items)
         elif isinstance(node, exp.Column) and schema.column(node.name) is None:

@@ -36,6 +36,7 @@ def parse_select(text: ViewText, schema: SourceSchema) -> exp.Select:
     select = statements[0]
     if not isinstance(select, exp.Select):
         text.refuse(select, f"a view is a SELECT, not {select.key.upper()}", _SHAPE)
+    _remember_words(text, select)
     _check_clauses(text, select)
     _check_source(text, select, schema)
     return select
@@ -50,6 +51,13 @@ def _parse(text: ViewText) -> list[exp.Expr | None]:
         text.refuse(offset, f"syntax error: {str(detail['description']).rstrip('.')}", _SHAPE)
     except SqlglotError as error:
         text.refuse(0, f"syntax error: {error}", _SHAPE)
+
+
+def _remember_words(text: ViewText, select: exp.Select) -> None:
+    """Keep each function's name as it was written, since the parser knows many by another one."""
+    for node in select.find_all(exp.Func):
+        if isinstance(node.meta.get("start"), int):
+            node.meta["word"] = text.sql[node.meta["start"] : node.meta["end"] + 1].lower()
 
 
 def _offset_of(sql: str, line: int, column: int) -> int:

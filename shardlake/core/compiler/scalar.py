@@ -126,8 +126,8 @@ def _check_arguments(scope: Scope, node: exp.Expr, rule: Rule) -> None:
 
 def name_of(node: exp.Expr) -> str:
     """Name a node as its author would: the function, operator or clause."""
-    if isinstance(node, exp.Anonymous):
-        return str(node.this).lower()
+    if "word" in node.meta:
+        return str(node.meta["word"])
     if isinstance(node, exp.Func) and not isinstance(node, (exp.Case, exp.Cast, exp.And, exp.Or)):
         return str(node.sql(dialect="duckdb")).split("(")[0].lower().strip()
     return _SPOKEN.get(type(node), node.key.upper())
@@ -138,7 +138,8 @@ _SPOKEN: Final[dict[type[exp.Expr], str]] = {
     exp.Lambda: "a lambda", exp.Placeholder: "a parameter", exp.Parameter: "a parameter", exp.Bracket: "x[i]",
     exp.Struct: "a struct", exp.Array: "a list", exp.Distinct: "DISTINCT", exp.AtTimeZone: "AT TIME ZONE",
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%", exp.IntDiv: "//", exp.Pow: "power",
-    exp.DPipe: "||", exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
+    exp.DPipe: "||", exp.BitwiseAnd: "&", exp.BitwiseOr: "|", exp.IgnoreNulls: "IGNORE NULLS",
+    exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
 }  # fmt: skip
 _CLOCK: Final = "the time of computing differs between layers; use the event's own time"
 _HINTS: Final[dict[str, str]] = {

