@@ -51,7 +51,7 @@ def load(
     values = {key: Value(_located(setting, setting.default, base)) for key, setting in settings().items()}
     for key, value, origin in _from_file(path) if path else ():
         values[key] = Value(_located(settings()[key], _checked(key, value, origin), base), origin)
-    for key, text, origin in (*_from_environment(environ, values), *_from_flags(flags)):
+    for key, text, origin in (*_from_environment(environ, _key_names(values, environ, flags)), *_from_flags(flags)):
         values[key] = Value(_located(settings()[key], _parsed(key, text, origin), folder), origin)
     return Resolved(_config(values), values, path)
 
@@ -80,11 +80,18 @@ def _leaves(table: Mapping[str, Any], prefix: str, path: Path) -> Iterator[tuple
             raise ConfigError(f"{path}: there is no setting {key}{_nearest(key, settings())}")
 
 
-def _from_environment(environ: Mapping[str, str], values: Mapping[str, Value]) -> Iterator[tuple[str, str, str]]:
+def _key_names(
+    values: Mapping[str, Value], environ: Mapping[str, str], flags: Mapping[str, tuple[str, str]]
+) -> tuple[str, ...]:
+    """The variable that holds the key of the keyed hash, whichever layer names it: it may begin as settings do."""
+    key = "protect.key_env"
+    return (str(values[key].value), environ.get(settings()[key].env, ""), flags.get(key, ("", ""))[0])
+
+
+def _from_environment(environ: Mapping[str, str], others: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     known = {setting.env: key for key, setting in settings().items()}
-    key_env = environ.get(settings()["protect.key_env"].env, values["protect.key_env"].value)
     for name in sorted(environ):
-        if not name.startswith(ENV_PREFIX) or name in (*NOT_SETTINGS, key_env):
+        if not name.startswith(ENV_PREFIX) or name in (*NOT_SETTINGS, *others):
             continue
         if name not in known:
             raise ConfigError(f"{name} in the environment is no setting{_nearest(name, known)}")

@@ -70,7 +70,9 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 
 def test_the_documentation_names_every_command_and_option(root: Path) -> None:
     text = (root / "docs" / "cli.md").read_text("utf-8")
-    sections = {m[1]: m[2] for m in re.finditer(r"^## `shardlake (.*?)`\n(.*?)(?=^## |\Z)", text, re.S | re.M)}
+    sections = {
+        m[1]: m[2] for m in re.finditer(r"^## `shardlake (.*?)`\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    }
     assert set(sections) == set(_leaves())
     for name, section in sections.items():
         documented = set(re.findall(r"`(-{1,2}[a-z]+)", section))
@@ -81,7 +83,7 @@ def test_the_documentation_names_every_command_and_option(root: Path) -> None:
     for option in common_options():
         assert all(f"`{flag}" in text for flag in option.opts)
     for code in exits.MEANING:
-        assert re.search(rf"^\| {code} \|", text, re.M)
+        assert re.search(rf"^\| {code} \|", text, re.MULTILINE)
 
 
 def test_the_program_alone_tells_where_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,7 +141,10 @@ def test_an_error_is_json_when_json_was_asked_for(capsys: pytest.CaptureFixture[
 
 
 def test_common_options_may_stand_before_and_after_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    for args in (["--json", "--set", "source.buckets=3", "config", "show"], ["config", "show", "--json", "--set", "source.buckets=3"]):
+    for args in (
+        ["--json", "--set", "source.buckets=3", "config", "show"],
+        ["config", "show", "--json", "--set", "source.buckets=3"],
+    ):
         assert run([*args, "--changed"], Invocation()) == 0
         assert json.loads(capsys.readouterr().out)["settings"] == [
             {"key": "source.buckets", "value": 3, "origin": "--set"}

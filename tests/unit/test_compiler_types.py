@@ -53,7 +53,7 @@ regexp_extract(t, '([a-z])/', 1); year("at"); month(day); day("at"); hour("at");
 date_trunc('month', "at"); date_trunc('week', "at"); date_trunc('day', "at"); time_bucket(INTERVAL '5 minutes', "at");
 time_bucket(INTERVAL 2 DAY, "at"); time_bucket(INTERVAL '3 weeks', "at"); time_bucket(INTERVAL '90' SECOND, "at"); epoch_us("at");
 "at" >= TIMESTAMP '2024-03-01 12:00:00'; day < DATE '2024-03-09'; "at" > day; if(b, '2024-03-01'::DATE, NULL); t || 'it''s';
-if(b, 0.5, NULL); if(b, .5, NULL); if(b, 1e3, NULL); if(b, 12.50, NULL); if(b, TRUE, NULL); if(b, 100, NULL)
+if(b, 0.5, NULL); if(b, 1e3, NULL); if(b, 12.50, NULL); if(b, TRUE, NULL); if(b, 100, NULL)
 """
 
 

@@ -68,12 +68,15 @@ def test_a_file_can_be_named_by_flag_or_environment(tmp_path: Path) -> None:
         ("[source]\npth = 'x'", "source.pth; did you mean source.path?"),
         ("[sorce]\npath = 'x'", "sorce"),
         ("path = 'x'", "path; did you mean source.path?"),
-        ("[source]\nbuckets = 0", "source.buckets is 0 (FILE: source.buckets); accepted: a whole number from 1 to 10,000"),
+        (
+            "[source]\nbuckets = 0",
+            "source.buckets is 0 (FILE: source.buckets); accepted: a whole number from 1 to 10,000",
+        ),
         ("[source]\nbuckets = '4'", "accepted: a whole number from 1 to 10,000"),
         ("[source]\non_change = 'ask'", "source.on_change is 'ask' (FILE: source.on_change); accepted: fail, new, dlq"),
         ("[limits]\nchunk_age_s = -1", "accepted: a number from 0 to"),
         ("[limits]\nsettle_s = inf", "accepted: a number from 0 to"),
-        ("[limits]\nquery_memory = \"4GB'; --\"", "accepted: a size such as 500MB or 4GB"),
+        ('[limits]\nquery_memory = "4GB\'; --"', "accepted: a size such as 500MB or 4GB"),
         ("[protect]\nmask = [1]", "accepted: a list of names"),
         ("source = 3", "there is no setting source"),
         ("root = ''", "root is ''"),
@@ -101,6 +104,7 @@ def test_variables_that_are_no_settings_are_passed_over(tmp_path: Path) -> None:
     env = {"SHARDLAKE_TEST_DATA": "x", "SHARDLAKE_CRASH_AT": "y", "SHARDLAKE_HASH": "secret", "OTHER": "z"}
     found = loaded(tmp_path, toml="[protect]\nkey_env = 'SHARDLAKE_HASH'", env=env)
     assert "secret" not in repr(found)
+    assert loaded(tmp_path, toml="root = 'x'", env=env, flags={"protect.key_env": "SHARDLAKE_HASH"}).file
     with pytest.raises(ConfigError, match="SHARDLAKE_HASH"):
         loaded(tmp_path, toml="[protect]\nkey_env = 'OTHER'", env=env)
 

@@ -2,7 +2,8 @@
 
 Integers and decimals keep n, the sum and the sum of squares, exactly; the sum of squared differences is then
 computed in 128-bit integers, so that nothing cancels, and cast once. With S = m n + r it is
-sum(x^2) - m (S + r) - r^2 / n. Doubles keep n, mean and M2, merged by Chan, Golub and LeVeque's formula (1979).
+sum(x^2) - m (S + r) - r^2 / n. Doubles keep n, mean and M2, merged by Chan, Golub and LeVeque's formula (1979);
+the bounds hold for squares that a double can hold (1e-150 < |x| < 1e150).
 """
 
 from typing import Final

@@ -9,7 +9,7 @@ SELECT
 FROM requests
 GROUP BY at_five
 
--- ---------------------------------------- fingerprint f082108c13e59d56, window at_five 300000000
+-- ---------------------------------------- fingerprint 039b4a4d55bed3ca, window at_five 300000000
 -- key    at_five TIMESTAMP exact
 -- state  seconds__sum DOUBLE bounded
 -- state  seconds__count BIGINT exact
@@ -86,8 +86,8 @@ FROM (
 SELECT
     "at_five",
     "seconds__sum" AS "seconds",
-    (CASE WHEN "p95__bin" = 0 THEN 0 WHEN isinf("p95__low") OR isnan("p95__low") THEN sign("p95__bin") * "p95__low" ELSE sign("p95__bin") * ("p95__low" + ("p95__high" - "p95__low") / 2) END) AS "p95",
-    (CASE WHEN "p50__bin" = 0 THEN 0 WHEN isinf("p50__low") OR isnan("p50__low") THEN sign("p50__bin") * "p50__low" ELSE sign("p50__bin") * ("p50__low" + ("p50__high" - "p50__low") / 2) END) AS "p50",
+    (CASE WHEN len("p95__bins") = 0 THEN NULL WHEN "p95__bin" = 0 THEN 0 WHEN isinf("p95__low") OR isnan("p95__low") THEN sign("p95__bin") * "p95__low" ELSE sign("p95__bin") * ("p95__low" + ("p95__high" - "p95__low") / 2) END) AS "p95",
+    (CASE WHEN len("p95__bins") = 0 THEN NULL WHEN "p50__bin" = 0 THEN 0 WHEN isinf("p50__low") OR isnan("p50__low") THEN sign("p50__bin") * "p50__low" ELSE sign("p50__bin") * ("p50__low" + ("p50__high" - "p50__low") / 2) END) AS "p50",
     (CASE WHEN len("viewers__registers") = 0 THEN 0 ELSE CAST(round(CAST(0.7213475204444817 AS DOUBLE) * 67108864 / ("viewers__used" + 8192 * "viewers__sigma")) AS BIGINT) END) AS "viewers",
     (sqrt("spread__m2" / nullif("seconds__count" - 1, 0))) AS "spread"
 FROM (
