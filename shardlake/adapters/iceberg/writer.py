@@ -102,6 +102,7 @@ class Writer:
             raise
         due = (d.paths for d in (*before.dropped, *sidecar.dropped) if d.sequence <= staged.oldest_kept)
         self._remove(path for paths in due for path in paths)
+        self._remove(set(staged.written) - set(staged.metadata))  # they were merged in the same commit
         return after
 
     def drop(self, name: str) -> None:

@@ -92,6 +92,7 @@ def _edge(number: str) -> str:
 
 
 _MIDDLE: Final = (
-    "CASE WHEN len({bins}) = 0 THEN NULL WHEN {bin} = 0 THEN 0 WHEN isinf({low}) OR isnan({low}) THEN sign({bin}) * {low} "
+    "CASE WHEN len({bins}) = 0 THEN NULL WHEN {bin} = 0 THEN 0 "
+    "WHEN isinf({low}) OR isnan({low}) THEN sign({bin}) * {low} "
     "ELSE sign({bin}) * ({low} + ({high} - {low}) / 2) END"
 )
