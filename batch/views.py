@@ -116,14 +116,12 @@ def publish(context: Context, view: CompiledView, base: Snapshot, taken: Pass, p
 def _dates(context: Context, view: CompiledView) -> list[str]:
     if view.window is None:
         return [""] if context.engine.table(f"SELECT 1 FROM {FRESH} LIMIT 1").num_rows else []
-    found = context.engine.table(
-        f"SELECT DISTINCT CAST({identifier(view.window)} AS DATE)::VARCHAR AS d FROM {FRESH} ORDER BY d"
-    )
+    found = context.engine.table(f"SELECT DISTINCT {_date(view.window)}::VARCHAR AS d FROM {FRESH} ORDER BY d")
     return [str(date) for date in found["d"].to_pylist()]
 
 
 def _write(context: Context, view: CompiledView, base: Snapshot, date: str, old: TableFile | None) -> TableFile:
-    own = f"CAST({identifier(view.window)} AS DATE) = DATE {quoted(date)}" if view.window else "true"
+    own = f"{_date(view.window)} = DATE {quoted(date)}" if view.window else "true"
     fresh = f"(SELECT * FROM {FRESH} WHERE {own})"
     windows = _windows(context, view, fresh)
     parts = [Part(fresh, (), windows)]
@@ -142,4 +140,11 @@ def _windows(context: Context, view: CompiledView, fresh: str) -> Windows | None
     if view.window is None or view.window_us is None:
         return None
     found = context.engine.table(f"SELECT DISTINCT epoch_us({identifier(view.window)}) AS w FROM {fresh}")
-    return Windows.of(found["w"].to_pylist(), view.window_us, context.limits.windows_runs_max)
+    starts = found["w"].to_pylist()
+    return None if None in starts else Windows.of(starts, view.window_us, context.limits.windows_runs_max)
+
+
+def _date(window: str) -> str:
+    """The date by which a row is partitioned; a row whose window is NULL or infinite has a place too."""
+    name = identifier(window)
+    return f"(CASE WHEN isfinite({name}) THEN CAST({name} AS DATE) ELSE DATE '1970-01-01' END)"

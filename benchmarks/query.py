@@ -45,7 +45,12 @@ PARTIAL: Final = "partial.parquet"
 ENTRIES: Final = 120
 COLUMNS: Final = ("bucket", "viewer", "requests", "bytes")
 TOP: Final = "SELECT viewer, sum(requests) AS requests FROM {} GROUP BY viewer ORDER BY requests DESC, viewer LIMIT 50"
-BARE: Final = 'import duckdb\nfor row in duckdb.connect().execute("{}").fetchall():\n    print(*row)'
+# Under `-c` DuckDB takes itself for interactive, and would draw a progress bar among the rows after two seconds.
+BARE: Final = """import duckdb
+connection = duckdb.connect()
+connection.execute("SET enable_progress_bar = false")
+for row in connection.execute("{}").fetchall():
+    print(*row)"""
 
 # Chance is a hash of its subject, so that every machine measures the same rows. `part` 0 is the batch side.
 WORLD: Final = """

@@ -16,7 +16,7 @@ class SystemClock:
         return time.monotonic()
 
     def sleep_s(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for so many seconds."""
         time.sleep(seconds)
 
 

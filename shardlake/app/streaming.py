@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Final, Self
 
+import pyarrow as pa
+
 from shardlake.adapters.clock import SystemClock, random_name
 from shardlake.adapters.engine import Engine
 from shardlake.app import compose
@@ -67,6 +69,8 @@ class Stop:
         return bool(self.signal)
 
     def __enter__(self) -> Self:
+        # Arrow's CSV reader would hear the signal too, and give up amidst a block.
+        pa.enable_signal_handlers(False)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._before[number] = signal.signal(number, self._heard)
         return self
@@ -74,6 +78,7 @@ class Stop:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        pa.enable_signal_handlers(True)
 
     def _heard(self, number: int, _: FrameType | None) -> None:
         self.signal = signal.Signals(number).name

@@ -104,4 +104,4 @@ class Clock(Protocol):
         """Seconds that only grow: for intervals and liveness."""
 
     def sleep_s(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for so many seconds."""

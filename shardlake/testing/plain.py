@@ -18,9 +18,10 @@ BUCKET_US: Final = 300_000_000
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """One event as the producer knows it: minutes after EPOCH_US, and values that may be NULL."""
+    """One event as the producer knows it: minutes after EPOCH_US, and values that may be NULL, `seen` among them."""
 
     minute: int
+    seen: int | None
     page: str | None
     cost: int | None
     weight: float | None
@@ -28,9 +29,9 @@ class Click:
 
     def row(self) -> dict[str, object]:
         """The event as a row of the source."""
-        us = EPOCH_US + self.minute * 60_000_000
         return {
-            "happened": us,
+            "happened": EPOCH_US + self.minute * 60_000_000,
+            "seen": None if self.seen is None else EPOCH_US + self.seen * 60_000_000,
             "page": self.page,
             "cost": self.cost,
             "weight": self.weight,
@@ -63,16 +64,16 @@ def by(clicks: Iterable[Click], key: Callable[[Click], Any]) -> list[tuple[Any, 
     return list(groups.items())
 
 
-def bucket(click: Click) -> datetime:
-    """The five minutes in which an event happened."""
-    us = EPOCH_US + click.minute * 60_000_000
+def bucket(minute: int) -> datetime:
+    """The five minutes in which a minute lies."""
+    us = EPOCH_US + minute * 60_000_000
     return datetime.fromtimestamp((us - us % BUCKET_US) / 1e6, UTC).replace(tzinfo=None)
 
 
 def pages(clicks: Sequence[Click]) -> list[dict[str, Any]]:
     """The view `pages`."""
     rows = []
-    for (start, page), group in by(clicks, lambda c: (bucket(c), c.page)):
+    for (start, page), group in by(clicks, lambda c: (bucket(c.minute), c.page)):
         costs = [c.cost for c in group if c.cost is not None]
         some = bool(costs)
         row = {"bucket": start, "page": page, "clicks": len(group), "total": sum(costs) if some else None}
@@ -97,16 +98,16 @@ def ever(clicks: Sequence[Click]) -> list[dict[str, Any]]:
 def heavy(clicks: Sequence[Click]) -> list[dict[str, Any]]:
     """The view `heavy`: a filter, and an arg_max with its ties broken by the greatest argument."""
     rows = []
-    for (start,), group in by((c for c in clicks if c.page is not None), lambda c: (bucket(c),)):
+    for (start,), group in by((c for c in clicks if c.page is not None), lambda c: (bucket(c.minute),)):
         ranked = [(c.cost, c.page) for c in group if c.cost is not None]
         rows.append({"bucket": start, "dearest": max(ranked)[1] if ranked else None, "clicks": len(group)})
     return rows
 
 
 def visitors(clicks: Sequence[Click]) -> list[dict[str, Any]]:
-    """The view `visitors`: sketches. With so few values a register is shared by chance only."""
+    """The view `visitors`: a sketch, by a time that may be NULL. So few values share a register by chance only."""
     rows = []
-    for (start,), group in by(clicks, lambda c: (bucket(c),)):
+    for (start,), group in by(clicks, lambda c: (bucket(c.seen) if c.seen is not None else None,)):
         ids = {c.click_id for c in group if c.click_id is not None}
         rows.append({"bucket": start, "ids": Near(len(ids), 1 + 0.05 * len(ids))})
     return rows
@@ -132,7 +133,7 @@ VIEWS: Final[Mapping[str, Plain]] = {
         heavy,
     ),
     "visitors": Plain(
-        "SELECT time_bucket(INTERVAL '5 minutes', happened) AS bucket, approx_count_distinct(click_id) AS ids"
+        "SELECT time_bucket(INTERVAL '5 minutes', seen) AS bucket, approx_count_distinct(click_id) AS ids"
         " FROM clicks GROUP BY bucket",
         ("bucket",),
         visitors,

@@ -1,9 +1,9 @@
 """The real program on a root of its own: run, killed at a named step, stopped by a signal, and asked.
 
-    program = Program(tmp_path / "root", tmp_path / "logs", {"limits.chunk_rows_max": "500"})
-    assert program.run("stream", "run", "--once", crash_at="stream:after-files").killed
-    program.run("stream", "run", "--once").expect(0)
-    answer = program.ask("viewers")
+program = Program(tmp_path / "root", tmp_path / "logs", {"limits.chunk_rows_max": "500"})
+assert program.run("stream", "run", "--once", crash_at="stream:after-files").killed
+program.run("stream", "run", "--once").expect(0)
+answer = program.ask("viewers")
 """
 
 import os
@@ -126,7 +126,7 @@ class Program:
     def ask(self, view: str) -> serving.Answer:
         """Ask for all of a view, through the library."""
         with serving.connect(self.root, limits=Limits()) as connection:
-            return connection.query(f'SELECT * FROM "{view}"')  # noqa: S608 - a view's name from a test
+            return connection.query(f'SELECT * FROM "{view}"')
 
     def newest(self) -> Entry | None:
         """The newest entry of the first lane; None if there is none yet."""

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,8 +19,14 @@ from batch.rebuild import rebuild
 from batch.run import run
 from serving.answer import view_parts
 from serving.plan import plan
+from shardlake.adapters.clock import SystemClock
 from shardlake.adapters.engine import Engine
+from shardlake.adapters.iceberg.tables import IcebergTables
+from shardlake.adapters.local_objects import LocalObjects
+from shardlake.adapters.memory_journal import MemoryJournal
+from shardlake.adapters.memory_tables import MemoryTables
 from shardlake.adapters.readers import MASTER
+from shardlake.adapters.sqlite_journal import SqliteJournal
 from shardlake.core.combine import finalized_sql
 from shardlake.core.errors import Conflict, OutcomeUnknown, Transient
 from shardlake.core.journal import operations, reading
@@ -40,6 +47,7 @@ SCHEMA: Final = SourceSchema(
     "clicks",
     (
         Column("happened", "TIMESTAMP"),
+        Column("seen", "TIMESTAMP", "may be NULL, unlike the event's time"),
         Column("page", "VARCHAR"),
         Column("cost", "BIGINT"),
         Column("weight", "DOUBLE"),
@@ -51,6 +59,7 @@ SCHEMA: Final = SourceSchema(
 ARROW: Final = pa.schema(
     [
         ("happened", pa.timestamp("us")),
+        ("seen", pa.timestamp("us")),
         ("page", pa.string()),
         ("cost", pa.int64()),
         ("weight", pa.float64()),
@@ -99,6 +108,18 @@ class World:
         self.journal = LateJournal(self.inner)
         for lane in range(self.lanes):
             self.take(lane)
+
+    @staticmethod
+    def in_memory(folder: Path, engine: Engine, views: dict[str, CompiledView], lanes: int) -> "World":
+        """A world whose journal and tables are in memory, and whose files need not last."""
+        store = LocalObjects(folder / "objects", sync=False)
+        return World(MemoryJournal(), store, MemoryTables(folder / "tables"), engine, SystemClock(), views, lanes)
+
+    @staticmethod
+    def on_disk(folder: Path, engine: Engine, views: dict[str, CompiledView], lanes: int) -> "World":
+        """A world with the adapters of a laptop: SQLite, Iceberg, files."""
+        journal, store = SqliteJournal(folder / "journal.db"), LocalObjects(folder / "objects", sync=False)
+        return World(journal, store, IcebergTables(folder / "tables"), engine, SystemClock(), views, lanes)
 
     def new_id(self) -> str:
         """A name never used before."""

@@ -66,7 +66,7 @@ def verified() -> Callable[[Program], None]:
     """Recompute all views from the stored rows, as `shardlake verify` does, and see that nothing differs."""
 
     def hold(program: Program) -> None:
-        chosen = configured(program)
+        chosen = settings_of(program)
         engine = Engine(threads=1)
         with compose.opened_journal(chosen) as journal:
             views = list(compiled_views(chosen).values())
@@ -77,9 +77,15 @@ def verified() -> Callable[[Program], None]:
     return hold
 
 
-def configured(program: Program) -> config.Config:
+def settings_of(program: Program) -> config.Config:
     """Read the program's settings as a process of its own would."""
     return config.load({}, program.environ, program.root.parent).config
+
+
+@pytest.fixture
+def configured() -> Callable[[Program], config.Config]:
+    """Read the program's settings as a process of its own would."""
+    return settings_of
 
 
 @pytest.fixture
@@ -88,7 +94,7 @@ def streamed() -> Callable[[Program], int]:
     log = make_log(verbose=0, as_json=True)
 
     def work(program: Program) -> int:
-        return stream(configured(program), {}, log, lambda: False, once=True).rows
+        return stream(settings_of(program), {}, log, lambda: False, once=True).rows
 
     return work
 
@@ -98,7 +104,7 @@ def batched() -> Callable[[Program], None]:
     """Run the batch layer, in this process."""
 
     def work(program: Program) -> None:
-        chosen = configured(program)
+        chosen = settings_of(program)
         with compose.batch_context(chosen, lambda _: None) as context:
             run_batch(context, list(compiled_views(chosen).values()))
 

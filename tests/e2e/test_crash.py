@@ -1,6 +1,7 @@
 """Processes are killed at every named step of their commits, and at any moment: every answer stays exact."""
 
 import json
+import os
 import random
 import re
 import shutil
@@ -15,10 +16,14 @@ from pathlib import Path
 import pytest
 
 from shardlake.adapters.crashpoints import POINTS
+from shardlake.app.settings import Config
 from shardlake.app.demo.check import miscounted
 from shardlake.app.demo.generator import Produced, collect, write_logs
 from shardlake.app.demo.oracle import Expected
+from shardlake.app.logs import make_log
+from shardlake.app.streaming import Stop, stream
 from shardlake.core.journal.rows import EntryKind
+from shardlake.packs.cloudfront.decoder import LogDecoder
 from shardlake.testing.runs import Program
 
 pytestmark = pytest.mark.slow
@@ -28,12 +33,13 @@ BUCKETS = 2
 SETTINGS = {
     "source.buckets": str(BUCKETS),
     "limits.chunk_rows_max": "400",  # half a dozen entries
-    "limits.batch_rows_max": "500",  # several passes of a batch run
+    "limits.batch_rows_max": "400",  # a pass of a batch run for each
 }
 Hold = Callable[[Program], Expected]
 Verify = Callable[[Program], None]
 Stream = Callable[[Program], int]
 Batch = Callable[[Program], None]
+Configured = Callable[[Program], Config]
 
 
 @dataclass(frozen=True)
@@ -278,3 +284,31 @@ def test_a_stream_that_is_asked_to_stop_commits_what_it_has(
     told_by_command = json.loads(program.run("query", "--json", "SELECT count(*) AS n FROM viewers").expect(0).out)
     assert told_by_command["rows"] == [{"n": len(program.ask("viewers").rows)}]
     program.run("verify").expect(0)
+
+
+def test_a_stop_commits_what_was_read_and_not_yet_due(
+    logs: Input, tmp_path: Path, exact: Hold, streamed: Stream, configured: Configured
+) -> None:
+    program = Program(tmp_path / "root", logs.logs, SETTINGS | {"limits.chunk_rows_max": "100000"})
+    asked = iter(range(6))
+    log = make_log(verbose=0, as_json=True)
+    done = stream(configured(program), {}, log, lambda: next(asked, None) is None, once=False)
+    assert done.entries == 1
+    assert 0 < done.rows < program.ask("viewers").certificate.events + 1
+    exact(program)
+    assert done.rows + streamed(program) == sum(file.events for file in logs.produced.files)
+    whole(logs, exact(program))
+
+
+def test_a_signal_does_not_break_off_what_is_being_read() -> None:
+    fields = ("date", "time", "x-edge-location", "sc-bytes", "c-ip")
+    lines = 1_000_000
+    block = b"2026-03-01\t10:00:00\tFRA56-P4\t1\t10.0.0.1\n" * lines
+    decoder = LogDecoder("name", fields, line_bytes_max=1 << 20)
+    with Stop() as stop:
+        timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.start()
+        rows = decoder.decode(block).rows.num_rows
+        timer.join()
+    assert rows == lines
+    assert stop.signal == "SIGTERM"

@@ -37,7 +37,7 @@ SELECT viewer, count(bytes, url) AS n FROM requests GROUP BY viewer
 --> view.sql:1:29: count with another argument (expressions) is not in the algebra; write count(x)
 
 SELECT viewer, entropy(url) AS n FROM requests GROUP BY viewer
---> view.sql:1:16: entropy is not in the portable core of functions; write it with the functions of the list, or apply it above the view
+--> view.sql:1:16: entropy is not in the portable core of functions; use another function of the core, or apply it above the view
 
 SELECT viewer, sum(url) AS n FROM requests GROUP BY viewer
 --> view.sql:1:16: sum takes a number, not VARCHAR; convert it first: TRY_CAST(x AS BIGINT)
@@ -82,16 +82,16 @@ SELECT viewer, count(*) AS n FROM requests WHERE sum(bytes) > 1 GROUP BY viewer
 --> view.sql:1:50: sum stands where there is only one event; aggregate above the view when you query it
 
 SELECT viewer, count(*) AS n FROM requests WHERE list_contains([1, 2], status) GROUP BY viewer
---> view.sql:1:50: list_contains is not in the portable core of functions; write it with the functions of the list, or apply it above the view
+--> view.sql:1:50: list_contains is not in the portable core of functions; use another function of the core, or apply it above the view
 
 SELECT viewer, count(*) AS n FROM requests WHERE url GLOB 'a*' GROUP BY viewer
---> view.sql:1:50: GLOB is not in the portable core of functions; write it with the functions of the list, or apply it above the view
+--> view.sql:1:50: GLOB is not in the portable core of functions; use another function of the core, or apply it above the view
 
 SELECT viewer, count(*) AS n FROM requests WHERE url LIKE viewer GROUP BY viewer
 --> view.sql:1:50: an argument of LIKE is not a text constant; write it in quotes
 
 SELECT viewer, count(*) AS n FROM requests WHERE url NOT LIKE 'a!%' ESCAPE '!' GROUP BY viewer
---> view.sql:1:50: ESCAPE is not in the portable core of functions; write it with the functions of the list, or apply it above the view
+--> view.sql:1:50: ESCAPE is not in the portable core of functions; use another function of the core, or apply it above the view
 
 SELECT viewer, count(*) AS n FROM requests WHERE regexp_matches(url, 'a', 'i') GROUP BY viewer
 --> view.sql:1:75: regexp_matches with another argument (flag) is not in the portable core; leave it out
@@ -124,19 +124,19 @@ SELECT viewer, sum(bytes % 0) AS n FROM requests GROUP BY viewer
 --> view.sql:1:20: % by zero is an error, which one event could cause; write x % nullif(y, 0)
 
 SELECT viewer, sum(bytes ^ 2) AS n FROM requests GROUP BY viewer
---> view.sql:1:20: power is not in the portable core of functions; write it with the functions of the list, or apply it above the view
+--> view.sql:1:20: power is not in the portable core of functions; use another function of the core, or apply it above the view
 
 SELECT viewer, sum(bytes & 255) AS n FROM requests GROUP BY viewer
---> view.sql:1:20: & is not in the portable core of functions; write it with the functions of the list, or apply it above the view
+--> view.sql:1:20: & is not in the portable core of functions; use another function of the core, or apply it above the view
 
 SELECT viewer, sum(99999999999999999999) AS n FROM requests GROUP BY viewer
 --> view.sql:1:20: 99999999999999999999 is greater than a BIGINT; use a smaller number
 
 SELECT viewer, max(time AT TIME ZONE 'UTC') AS n FROM requests GROUP BY viewer
---> view.sql:1:20: AT TIME ZONE is not in the portable core of functions; write it with the functions of the list, or apply it above the view
+--> view.sql:1:20: AT TIME ZONE is not in the portable core of functions; use another function of the core, or apply it above the view
 
 SELECT viewer, max(strftime(time, '%Y')) AS n FROM requests GROUP BY viewer
---> view.sql:1:20: strftime is not in the portable core of functions; write it with the functions of the list, or apply it above the view
+--> view.sql:1:20: strftime is not in the portable core of functions; use another function of the core, or apply it above the view
 
 SELECT time_bucket(INTERVAL '1 month', time) AS m, count(*) AS n FROM requests GROUP BY 1
 --> view.sql:1:8: the width of a time_bucket is not a constant, fixed interval; months differ in length: write date_trunc('month', x)
@@ -145,7 +145,7 @@ SELECT time_bucket(INTERVAL (status) MINUTE, time) AS m, count(*) AS n FROM requ
 --> view.sql:1:8: the width of a time_bucket is not a constant, fixed interval; write time_bucket(INTERVAL '5 minutes', x) in seconds, minutes, hours, days or weeks
 
 SELECT time_bucket(INTERVAL '1 hour', time, INTERVAL '5 minutes') AS m, count(*) AS n FROM requests GROUP BY 1
---> view.sql:1:8: time_bucket with another argument (unit) is not in the portable core; leave it out
+--> view.sql:1:20: time_bucket with another argument (unit) is not in the portable core; leave it out
 
 SELECT time_bucket(INTERVAL '1 day', day) AS m, count(*) AS n FROM requests GROUP BY 1
 --> view.sql:1:8: time_bucket takes TIMESTAMP, not DATE; write it over the event's time; a DATE with CAST(x AS TIMESTAMP)
@@ -274,16 +274,37 @@ SELECT viewer, count(*) AS n FROM requests GROUP BY viewer
 --> view.sql:2:1: description is set twice; keep one of the lines
 
 SELECT viewer, count(*) AS n FROM requests WHERE url = ? GROUP BY viewer
---> view.sql:1:50: a parameter is not in the portable core of functions; write it with the functions of the list, or apply it above the view
+--> view.sql:1:50: a parameter is not in the portable core of functions; use another function of the core, or apply it above the view
 
 SELECT viewer, sum(x -> x + 1) AS n FROM requests GROUP BY viewer
---> view.sql:1:20: a lambda is not in the portable core of functions; write it with the functions of the list, or apply it above the view
+--> view.sql:1:20: a lambda is not in the portable core of functions; use another function of the core, or apply it above the view
 
 SELECT viewer, COLUMNS('a.*') FROM requests GROUP BY viewer
 --> view.sql:1:16: this column has no name; name it with AS
 
 SELECT viewer, count(COLUMNS(*)) AS n FROM requests GROUP BY viewer
---> view.sql:1:22: columns is not in the portable core of functions; write it with the functions of the list, or apply it above the view
+--> view.sql:1:22: columns is not in the portable core of functions; use another function of the core, or apply it above the view
 
 SELECT viewer, sum(bytes) FILTER (WHERE bytes) AS n FROM requests GROUP BY viewer
 --> view.sql:1:41: FILTER takes a condition, not BIGINT; write x <> 0
+
+SELECT viewer, any_value(url) AS n FROM requests GROUP BY viewer
+--> view.sql:1:26: any_value is not in the algebra: which value it takes is not determined; write min(x), or arg_max(x, at) for the latest
+
+SELECT viewer, mean(bytes) AS n FROM requests GROUP BY viewer
+--> view.sql:1:16: mean is not in the algebra: it is another name of avg; write avg(x)
+
+SELECT viewer, approx_quantile(seconds, [0.1, 0.2]) AS n FROM requests GROUP BY viewer
+--> view.sql:1:42: a list is not in the portable core of functions; use another function of the core, or apply it above the view
+
+SELECT viewer, count(*) AS n FROM requests WHERE bytes > 1 AND (SELECT true) GROUP BY viewer
+--> view.sql:1:50: a subquery is not in the portable core of functions; a view reads one source; join above the view when you query it
+
+SELECT viewer, sum() AS n FROM requests GROUP BY viewer
+--> view.sql:1:20: syntax error: an argument or a clause is missing; write SELECT keys, aggregates FROM source [WHERE ...] GROUP BY keys
+
+SELECT viewer, sum(bytes ** 2) FILTER (WHERE url COLLATE nocase = 'a') AS n FROM requests GROUP BY viewer
+--> view.sql:1:46: COLLATE is not in the portable core of functions; use another function of the core, or apply it above the view
+
+SELECT viewer, count(*) AS n FROM requests WHERE time > TIMESTAMP '2024-01-01' - INTERVAL '1 day' GROUP BY viewer
+--> view.sql:1:82: INTERVAL is not in the portable core of functions; use another function of the core, or apply it above the view

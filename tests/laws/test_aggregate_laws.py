@@ -53,12 +53,13 @@ EXPRESSIONS: Final = {
     " avg(i) AS a, avg(small) AS a_small, avg(i) FILTER (WHERE NOT b) AS a_f",
     "averages of decimals": "avg(d) AS a, sum(d) / count(d) AS ratio, sum(i) / count(*) AS mixed",
     "sums of doubles": "sum(x) AS s, avg(x) AS a, sum(x) FILTER (WHERE b) AS s_f",
-    "extremes": "min(i) AS mi, max(big) AS mb, min(d) AS md, max(x) AS mx, min(x) AS nx, min(odd) AS no, max(odd) AS mo,"
-    ' max(t) AS mt, min("at") AS ma, max(day) AS mday, bool_and(b) AS ba, bool_or(b) AS bo, max(b) AS mbool,'
+    "extremes": "min(i) AS mi, max(big) AS mb, min(d) AS md, max(x) AS mx, min(x) AS nx, min(odd) AS no,"
+    ' max(odd) AS mo, max(t) AS mt, min("at") AS ma, max(day) AS mday, bool_and(b) AS ba, bool_or(b) AS bo, max(b) AS mbool,'
     " max(t) FILTER (WHERE small > 0) AS mt_f, bool_or(b) FILTER (WHERE i > 0) AS bo_f",
     "moments": "var_samp(i) AS vs, var_pop(small) AS vp, stddev_samp(d) AS ss, stddev_pop(i) AS sp, variance(d) AS vd",
     "moments of doubles": "var_samp(x) AS vs, stddev_pop(x) AS sp, var_pop(x) FILTER (WHERE b) AS vf",
-    "picks": 'arg_max(t, i) AS am, arg_min(big, "at") AS an, arg_max(i, odd) AS ao, arg_min(x, t) FILTER (WHERE b) AS af',
+    "picks": 'arg_max(t, i) AS am, arg_min(big, "at") AS an, arg_max(i, odd) AS ao,'
+    " arg_min(x, t) FILTER (WHERE b) AS af",
     "distinct": 'approx_count_distinct(t) AS dt, approx_count_distinct(big) AS db, approx_count_distinct("at") AS da,'
     " approx_count_distinct(d) FILTER (WHERE b) AS df",
     "quantiles": "approx_quantile(x, 0.5) AS q, approx_quantile(odd, 0.9) AS qo, approx_quantile(i, 0) AS qi,"
@@ -66,7 +67,8 @@ EXPRESSIONS: Final = {
 }
 AS_DUCKDB: Final = ("counts", "sums", "extremes")
 PICKED: Final = ", ".join(
-    f"list({arg} ORDER BY {by} {order}, {arg} {order}) FILTER ({arg} IS NOT NULL AND {by} IS NOT NULL{where})[1] AS {name}"
+    f"list({arg} ORDER BY {by} {order}, {arg} {order})"
+    f" FILTER ({arg} IS NOT NULL AND {by} IS NOT NULL{where})[1] AS {name}"
     for arg, by, order, where, name in (
         ("t", "i", "DESC", "", "am"),
         ("big", '"at"', "ASC", "", "an"),
@@ -108,9 +110,9 @@ def bulk_rows(rng: np.random.Generator, count: int) -> Iterator[Row]:
     start = datetime(2024, 1, 1)
     for n in rng.integers(0, 2**40, count).tolist():
         yield (
-            "abc"[n % 3], n - 2**39, n % 1000 - 500, n * 2**22, Decimal(n % 10**9) / 100, (n - 2**39) / 7, float(n % 50),
-            None if n % 5 == 0 else str(n % 97), n % 2 == 0, start + timedelta(seconds=n % 9999), start.date(),
-            n % 11 == 0, n % 3,
+            "abc"[n % 3], n - 2**39, n % 1000 - 500, n * 2**22, Decimal(n % 10**9) / 100, (n - 2**39) / 7,
+            float(n % 50), None if n % 5 == 0 else str(n % 97), n % 2 == 0, start + timedelta(seconds=n % 9999),
+            start.date(), n % 11 == 0, n % 3,
         )  # fmt: skip
 
 
@@ -146,7 +148,7 @@ class Lab:
         return self._count(view, f"(SELECT *{bounds} FROM {left})", right, counts)
 
     def output_differences(self, view: CompiledView, left: str, right: str) -> dict[str, int]:
-        """Count the keys at which each output differs, taking -0.0, which only DuckDB's own min and max give, for 0.0."""
+        """Count the keys at which each output differs; -0.0, which DuckDB's own min and max give, is as 0.0."""
         zeros = ", ".join(f'"{o.name}" + CAST(0 AS DOUBLE) AS "{o.name}"' for o in view.outputs if o.type == "DOUBLE")
         star = f"* REPLACE ({zeros})" if zeros else "*"
         counts = [f'count(*) FILTER ({_differs(o.name, "")}) AS "{o.name}"' for o in view.outputs]

@@ -47,8 +47,8 @@ def answer(db: duckdb.DuckDBPyConnection, compiled: CompiledView) -> tuple[float
 
 def load(db: duckdb.DuckDBPyConnection, column: str, values: pa.Array) -> None:
     db.register("loaded", pa.table({column: values}))
-    db.execute(f"CREATE OR REPLACE TABLE events AS SELECT CAST(0 AS BIGINT) AS k, {column}, row_number() OVER () % 3 AS part,"
-               " false AS _duplicate FROM loaded")  # fmt: skip
+    columns = f"CAST(0 AS BIGINT) AS k, {column}, row_number() OVER () % 3 AS part, false AS _duplicate"
+    db.execute(f"CREATE OR REPLACE TABLE events AS SELECT {columns} FROM loaded")
 
 
 def variance(values: list[Fraction], less: int) -> Fraction:
@@ -96,8 +96,9 @@ def test_what_is_computed_from_doubles_is_within_its_stated_bound(
     bounds = ", ".join(o.bound for o in compiled.outputs if o.bound)
     limits = db.execute(f"SELECT {bounds} FROM {combined(compiled)}").fetchall()[0]
     exact = [Fraction(v) for v in values]
-    total, deviation = sum(exact), Fraction(math.sqrt(variance(exact, 0)))
+    total, deviation = Fraction(sum(exact)), Fraction(math.sqrt(variance(exact, 0)))
     truth = (total, total / len(values), variance(exact, 1), deviation)
+    e: Fraction
     for f, limit, e in zip(found, limits, truth, strict=True):
         assert abs(Fraction(f or 0) - e) <= Fraction(limit) + abs(e) * Fraction(ULPS)
 

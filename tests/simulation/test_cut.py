@@ -15,13 +15,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from shardlake.adapters.clock import SystemClock
 from shardlake.adapters.engine import Engine
-from shardlake.adapters.iceberg.tables import IcebergTables
-from shardlake.adapters.local_objects import LocalObjects
-from shardlake.adapters.memory_journal import MemoryJournal
-from shardlake.adapters.memory_tables import MemoryTables
-from shardlake.adapters.sqlite_journal import SqliteJournal
 from shardlake.core.compiler import compile_view
 from shardlake.core.view import CompiledView
 from shardlake.testing.plain import VIEWS, Click, differences
@@ -34,6 +28,7 @@ COMPILED: dict[str, CompiledView] = {name: compile_view(name, plain.sql, SCHEMA)
 clicks = st.builds(
     Click,
     minute=st.one_of(st.integers(0, 12), st.integers(-3000, 3000)),
+    seen=st.one_of(st.none(), st.integers(0, 12)),
     page=st.sampled_from(["/", "/a", "/b", None]),
     cost=st.one_of(st.none(), st.integers(-3, 9), st.just(2**40)),
     weight=st.one_of(st.none(), st.sampled_from([0.1, -0.3, 1e12, 7.5])),
@@ -61,11 +56,9 @@ class Cut(RuleBasedStateMachine):
     )
     def begin(self, count: int, names: set[str], first: list[Click], second: list[Click]) -> None:
         """Start with some lanes and views, two shards that are held, and events in them."""
-        journal = SqliteJournal(self.folder / "journal.db") if self.sql else MemoryJournal()
-        tables = IcebergTables(self.folder / "tables") if self.sql else MemoryTables(self.folder / "tables")
-        store = LocalObjects(self.folder / "objects", sync=False)
         views = {name: COMPILED[name] for name in sorted(names)}
-        self.world = World(journal, store, tables, ENGINE, SystemClock(), views, count)
+        make = World.on_disk if self.sql else World.in_memory
+        self.world = make(self.folder, ENGINE, views, count)
         self.world.produced |= {"a": first, "b": second}
         for lane, shard in enumerate(("a", "b")):
             self.world.discover(shard)

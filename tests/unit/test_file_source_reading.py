@@ -1,3 +1,4 @@
+# long: one plain reader, its files and its limits serve all of these properties
 """Reading files: whatever the cuts, the resumptions and the breaks, each physical line comes once, with its number."""
 
 import gzip
@@ -43,6 +44,9 @@ def numbered(block: Block) -> Lines:
 
 def expected(contents: list[bytes]) -> Lines:
     return [(o, n, line) for o, c in enumerate(contents) for n, line in enumerate(plain_split(c), 1)]
+
+
+EMPTY = gzip.compress(b"", mtime=0)
 
 
 @dataclass
@@ -120,7 +124,7 @@ def members(content: bytes, cuts: list[int], level: int) -> bytes:
     """Gzip some bytes as several members."""
     edges = sorted({0, len(content), *(c % (len(content) + 1) for c in cuts)})
     parts = [content[a:b] for a, b in pairwise(edges)] or [b""]
-    return b"".join(gzip.compress(part, level) for part in parts)
+    return b"".join(gzip.compress(part, level, mtime=0) for part in parts)
 
 
 contents = st.lists(
@@ -178,7 +182,7 @@ def test_reading_can_go_on_after_any_line(file: tuple[bytes, bytes], line: int, 
 def test_a_gzip_that_was_truncated_anywhere_gives_its_whole_lines_and_one_letter(
     content: bytes, cut: int, bounds: Limits, resume: int, level: int, step: tuple[int, int]
 ) -> None:
-    packed = gzip.compress(content, level)
+    packed = gzip.compress(content, level, mtime=0)
     stored = packed[: max(2, min(cut, len(packed) - 1))]
     decoded = zlib.decompressobj(31).decompress(stored)
     whole = [line for line in plain_split(decoded) if line.endswith(b"\n")]
@@ -204,7 +208,7 @@ def test_a_gzip_that_breaks_inside_gives_all_that_can_be_decoded(
 ) -> None:
     rng = random.Random(seed)
     content = b"".join(b"%d\tline of %d\n" % (i, rng.randrange(10**12)) for i in range(1000))
-    stored = bytearray(gzip.compress(content, 1))
+    stored = bytearray(gzip.compress(content, 1, mtime=0))
     at = min(10 + int(where * (len(stored) - 10)), len(stored) - 1)
     stored[at : at + size] = rng.randbytes(min(size, len(stored) - at))
     decoded, whole = decode_bytewise(bytes(stored))
@@ -246,7 +250,7 @@ def decode_last(inflater: "zlib._Decompress", byte: bytes) -> bytes:
 
 
 def test_a_wrong_checksum_is_told_and_no_byte_is_lost(folder: Path) -> None:
-    stored = bytearray(gzip.compress(b"one\ntwo\nthree"))
+    stored = bytearray(gzip.compress(b"one\ntwo\nthree", mtime=0))
     stored[-8] ^= 1
     found = read_all(folder, written(folder, [bytes(stored), b"next\n"]), limits())
     assert found.lines == [(0, 1, b"one\n"), (0, 2, b"two\n"), (1, 1, b"next\n")]
@@ -258,7 +262,7 @@ def test_a_wrong_checksum_is_told_and_no_byte_is_lost(folder: Path) -> None:
 
 def test_a_break_far_inside_neither_repeats_nor_loses_what_came_before(folder: Path) -> None:
     content = b"".join(b"line %d\n" % i for i in range(100_000))
-    stored = bytearray(gzip.compress(content, 1))
+    stored = bytearray(gzip.compress(content, 1, mtime=0))
     stored[-8] ^= 1
     found = read_all(folder, written(folder, [bytes(stored)]), limits())
     assert b"".join(line for _, _, line in found.lines) == content
@@ -266,13 +270,13 @@ def test_a_break_far_inside_neither_repeats_nor_loses_what_came_before(folder: P
 
 
 def test_what_follows_the_gzip_data_is_a_letter_and_the_last_line_counts(folder: Path) -> None:
-    found = read_all(folder, written(folder, [gzip.compress(b"one\ntwo") + b"\0\0rubbish"]), limits())
+    found = read_all(folder, written(folder, [gzip.compress(b"one\ntwo", mtime=0) + b"\0\0rubbish"]), limits())
     assert found.lines == [(0, 1, b"one\n"), (0, 2, b"two")]
     [(_, fault)] = found.faults
     assert (fault.line, fault.reason, fault.payload, fault.length) == (3, "trailing_garbage", b"rubbish", 7)
 
 
-@pytest.mark.parametrize("stored", [b"", gzip.compress(b""), gzip.compress(b"") * 3, gzip.compress(b"") + b"\0" * 9])
+@pytest.mark.parametrize("stored", [b"", EMPTY, EMPTY * 3, EMPTY + b"\0" * 9])
 def test_an_empty_file_is_finished_at_once(folder: Path, stored: bytes) -> None:
     pages = written(folder, [stored, b"x"])
     blocks = list(source_of(folder, limits(), pages).read(SHARD, ORIGIN))
@@ -335,7 +339,7 @@ def test_lines_around_the_limit_keep_their_numbers(
 
 def test_blocks_are_bounded(folder: Path) -> None:
     content = b"12345\n" * 500_000
-    pages = written(folder, [content, gzip.compress(content)])
+    pages = written(folder, [content, gzip.compress(content, mtime=0)])
     blocks = list(source_of(folder, limits(300_000, 20_000), pages).read(SHARD, ORIGIN))
     assert max(len(b.data) for b in blocks) <= 300_000
     assert max(b.lines for b in blocks) == 20_000
@@ -421,7 +425,7 @@ def test_positions_outside_of_the_known_files(folder: Path) -> None:
 
 
 def test_memory_is_bounded_whatever_a_file_unpacks_to(folder: Path) -> None:
-    pages = written(folder, [gzip.compress(bytes(100 << 20), 1) + gzip.compress(b"\n" + b"x\n" * 10_000_000, 1)])
+    pages = written(folder, [gzip.compress(bytes(100 << 20), 1) + gzip.compress(b"\n" + b"x\n" * 10_000_000, 1, mtime=0)])
     tracemalloc.start()
     lines = sum(b.lines for b in source_of(folder, limits(1 << 20, 10**9, 1 << 20), pages).read(SHARD, ORIGIN))
     peak = tracemalloc.get_traced_memory()[1]

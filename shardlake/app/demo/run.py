@@ -63,7 +63,7 @@ class Demo:
             if any(not batch.is_over for batch in self.batches):
                 break
             self.batches.append(self.commands.start("batch", "run"))
-            self.story.tell(f"batch run {len(self.batches)} begins, while files arrive")
+            self.story.tell(f"batch run {len(self.batches)} begins")
         if not self.killed and part >= KILL_AT:
             self.stream.kill()
             self.story.tell(f"stream process {self.stream.process.pid} killed with SIGKILL; another one starts")
@@ -168,14 +168,15 @@ def _has_begun(demo: Demo) -> bool:
 
 def _caught_up(demo: Demo, clock: SystemClock, produced: Produced | None) -> None:
     """Look on until two looks see the same, everything due was done, and there are enough answers."""
-    before, until = -1, clock.monotonic_s() + PATIENCE_S
+    with_events, before, until = 0, -1, clock.monotonic_s() + PATIENCE_S
     while clock.monotonic_s() < until:
         clock.sleep_s(LOOK_EVERY_S)
         if not _has_begun(demo):
             _ = demo.stream.is_over
             continue
         events = demo.look()
-        part = 1.0 if produced is not None else min(demo.looks / 4, 1.0)
+        with_events += events > 0
+        part = 1.0 if produced is not None else min(with_events / 4, 1.0)
         demo.advance(part)
         everything = produced is None or not lacking(produced, demo.checker.cut(demo.positions))
         settled = events == before and everything and all(batch.is_over for batch in demo.batches)
@@ -195,7 +196,7 @@ def _shown(answer: serving.Answer) -> dict[str, str]:
         "seam": f"{_lanes(view.seam)}: {view.batch_rows:,} rows of batch, {view.realtime_entries} entries since",
         "view": f"{view.name} {view.fingerprint}, {view.exactness}",
         "newest event": f"{newest:%Y-%m-%d %H:%M:%S} UTC",
-        "events": f"{found.events:,}, of which {found.duplicates:,} are duplicates (in {found.dedup_scope}), not counted",
+        "events": f"{found.events:,}, {found.duplicates:,} of them duplicates (within {found.dedup_scope}), not counted",
         "dead letters": f"{found.letters:,}",
         "gaps": f"{found.gaps:,}",
     }

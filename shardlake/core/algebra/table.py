@@ -39,6 +39,7 @@ REFUSED: Final[dict[str, tuple[str, str]]] = {
     "first": ("the first value depends on the order of the rows", "write arg_min(x, at) for the earliest"),
     "last": ("the last value depends on the order of the rows", "write arg_max(x, at) for the latest"),
     "list": ("a list depends on the order of the rows", "make the value a key of the view"),
+    "mean": ("it is another name of avg", "write avg(x)"),
     "median": ("an exact median has no bounded state", "write approx_quantile(x, 0.5)"),
     "mode": ("the most frequent value has no bounded state", "make the value a key, and take the top one above"),
     "quantile_cont": ("an exact quantile has no bounded state", "write approx_quantile(x, q)"),

@@ -81,6 +81,8 @@ def aggregation(scope: Scope, node: exp.Expr) -> Aggregation:
 
 
 def _known(text: ViewText, node: exp.Expr) -> tuple[str, tuple[str, ...]]:
+    if isinstance(node, exp.IgnoreNulls) and isinstance(node.this, exp.AnyValue):
+        node = node.this  # the parser adds IGNORE NULLS to any_value by itself
     known = _NODES.get(type(node))
     if known and known[0] in AGGREGATES:
         return known

@@ -48,7 +48,9 @@ def _parse(text: ViewText) -> list[exp.Expr | None]:
     except ParseError as error:
         detail = error.errors[0]
         offset = _offset_of(text.sql, detail["line"], detail["col"] - len(detail["highlight"] or ""))
-        text.refuse(offset, f"syntax error: {str(detail['description']).rstrip('.')}", _SHAPE)
+        reason = str(detail["description"]).rstrip(".")
+        reason = "an argument or a clause is missing" if reason.startswith("Required keyword") else reason
+        text.refuse(offset, f"syntax error: {reason}", _SHAPE)
     except SqlglotError as error:
         text.refuse(0, f"syntax error: {error}", _SHAPE)
 

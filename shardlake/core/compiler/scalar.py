@@ -53,7 +53,7 @@ class Site:
         """Write one argument. Raises: ViewRefused if it is not there."""
         child = self.node.args.get(slot)
         if not isinstance(child, exp.Expr):
-            self.refuse("an argument is missing", "see the list of functions for its arguments")
+            self.refuse("an argument is missing", "complete the call")
         return render(self.scope, child)
 
     def terms(self, slot: str = "expressions") -> list[Term]:
@@ -126,17 +126,19 @@ def _check_arguments(scope: Scope, node: exp.Expr, rule: Rule) -> None:
 
 def name_of(node: exp.Expr) -> str:
     """Name a node as its author would: the function, operator or clause."""
+    if type(node) in _SPOKEN:
+        return _SPOKEN[type(node)]
     if "word" in node.meta:
         return str(node.meta["word"])
     if isinstance(node, exp.Func) and not isinstance(node, (exp.Case, exp.Cast, exp.And, exp.Or)):
         return str(node.sql(dialect="duckdb")).split("(")[0].lower().strip()
-    return _SPOKEN.get(type(node), node.key.upper())
+    return node.key.upper()
 
 
 _SPOKEN: Final[dict[type[exp.Expr], str]] = {
     exp.Subquery: "a subquery", exp.Select: "a subquery", exp.Window: "a window function", exp.Star: "a star",
     exp.Lambda: "a lambda", exp.Placeholder: "a parameter", exp.Parameter: "a parameter", exp.Bracket: "x[i]",
-    exp.Struct: "a struct", exp.Array: "a list", exp.Distinct: "DISTINCT", exp.AtTimeZone: "AT TIME ZONE",
+    exp.Struct: "a struct", exp.Array: "a list", exp.Distinct: "DISTINCT", exp.AtTimeZone: "AT TIME ZONE", exp.Collate: "COLLATE",
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%", exp.IntDiv: "//", exp.Pow: "power",
     exp.DPipe: "||", exp.BitwiseAnd: "&", exp.BitwiseOr: "|", exp.IgnoreNulls: "IGNORE NULLS",
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
@@ -156,4 +158,4 @@ _HINTS: Final[dict[str, str]] = {
 
 
 def _suggestion(node: exp.Expr) -> str:
-    return _HINTS.get(name_of(node), "write it with the functions of the list, or apply it above the view")
+    return _HINTS.get(name_of(node), "use another function of the core, or apply it above the view")

@@ -31,8 +31,11 @@ class ViewText:
         starts = list(_starts(node))
         if starts:
             return min(starts)
-        word = re.search(rf"\b{re.escape(node.sql(dialect='duckdb').split('(')[0])}", self.sql, re.IGNORECASE)
-        return word.start() if word else self._offset(node.parent) if node.parent else 0
+        word = re.match(r"\w+", node.sql(dialect="duckdb"))
+        found = re.search(rf"\b{word[0]}\b", self.sql, re.IGNORECASE) if word else None
+        if found is not None:
+            return found.start()
+        return self._offset(node.parent) if node.parent else 0
 
     def settings(self) -> dict[str, str]:
         """Read the `-- key: value` lines at the top. Raises: ViewRefused for an unknown key."""
