@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shardlake.adapters.arrow import integers, ints, longs
+from shardlake.adapters.arrow import integers, ints, longs, small_pages
 from shardlake.adapters.disk import sync_file, sync_folder, translated
 
 ROW_GROUP_ROWS: Final = 131_072
 DISTINCT_SHARE_MAX: Final = 0.25  # a text column with more distinct values than this, of its rows, gains nothing
+EVERY_ROW: Final = ("_lane", "_entry", "_date")  # numbers with few values, for which a dictionary is free
 DAY_US: Final = 86_400_000_000
 Codes = npt.NDArray[np.int64]
 
@@ -38,9 +39,9 @@ class Sorted:
     """The rows of some segments in order: by date, then by the sort columns, then as they came."""
 
     def __init__(self, segments: Sequence[Segment], names: Sequence[str], event_time: str, sort: Sequence[str]) -> None:
-        dictionaries = _few_distinct(segments[0], names)
-        tables = [_read(segment, names, dictionaries) for segment in segments]
-        self._table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+        self._dictionaries = _few_distinct(segments[0], names)
+        with small_pages():
+            self._table = _joined([_read(segment, names, self._dictionaries) for segment in segments])
         days = integers(self._table[event_time]) // DAY_US
         keys = [_ranks(self._table[name]) for name in reversed(sort)]
         self._order = np.lexsort([*keys, days])
@@ -56,12 +57,13 @@ class Sorted:
     def write(self, path: str, day: int, statistics: Sequence[str]) -> tuple[int, int]:
         """Write the rows of one day to a new file, durably; return rows and bytes. Raises: Transient."""
         start, stop = self.dates[day]
-        with translated(f"write {path}"):
+        with translated(f"write {path}"), small_pages():
             with pq.ParquetWriter(
                 path,
                 _with_date(self._table.slice(0, 0), day).schema,
                 compression="zstd",
                 compression_level=3,
+                use_dictionary=[*self._dictionaries, *EVERY_ROW],
                 write_statistics=list(statistics),
                 store_schema=False,
             ) as writer:
@@ -74,6 +76,10 @@ class Sorted:
     def _slices(self, start: int, stop: int) -> Iterator[pa.Table]:
         for at in range(start, stop, ROW_GROUP_ROWS):
             yield self._table.take(longs(self._order[at : min(at + ROW_GROUP_ROWS, stop)]))
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
 def _few_distinct(segment: Segment, names: Sequence[str]) -> list[str]:

@@ -2,14 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-DataFrame = pd.DataFrame
+from pandas import ArrowDtype, DataFrame
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+__all__ = ["DataFrame", "to_pandas"]
+
 
 def to_pandas(table: "pa.Table") -> DataFrame:
     """Turn an answer into a frame whose columns keep their Arrow types: integers with NULLs stay integers."""
-    return table.to_pandas(types_mapper=pd.ArrowDtype)
+    frame: DataFrame = table.to_pandas(types_mapper=ArrowDtype)
+    return frame

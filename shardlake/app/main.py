@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "dlq": "shardlake.app.commands.dlq:dlq",
     "verify": "shardlake.app.commands.verify:verify",
 }
+DUCKDB_INTERRUPTED: Final = "Query interrupted"  # what DuckDB makes of Ctrl-C, in place of KeyboardInterrupt
 HINT_TRACEBACK: Final = "run it again with -vv to see where"
 
 ORIENTATION: Final = """\
@@ -79,6 +80,10 @@ def run(args: list[str], invocation: Invocation) -> int:
         check_packages()
         code = cli.main(args, prog_name="shardlake", standalone_mode=False, obj=invocation)
     except click.Abort:
+        return exits.INTERRUPTED
+    except RuntimeError as error:
+        if str(error) != DUCKDB_INTERRUPTED or invocation.verbose > 1:
+            raise
         return exits.INTERRUPTED
     except click.ClickException as error:
         error.show()

@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
 
 from shardlake.app.text import cell, is_number, plain, printable_lines
+
+CELL_WIDTH: Final = 100  # of a terminal's table; what is longer is folded
 
 Row = Sequence[Any]
 
@@ -95,12 +97,16 @@ def _right(columns: Sequence[str], rows: Sequence[Row]) -> list[bool]:
 def _rich_table(columns: Sequence[str], rows: Sequence[Row], title: str) -> None:
     from rich import box
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for name, right in zip(columns, _right(columns, rows), strict=True):
-        table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
+        table.add_column(Text(name), justify="right" if right else "left", overflow="fold", max_width=CELL_WIDTH)
     for row in rows:
         table.add_row(*(Text(cell(value), style="dim" if value is None else "") for value in row))
-    Console().print(table)
+    # A table that is too wide is left to the terminal to wrap: folded cells cannot be read.
+    console = Console()
+    width = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+    Console(width=max(console.width, width)).print(table)

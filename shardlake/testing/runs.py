@@ -22,6 +22,7 @@ from shardlake.adapters.local_objects import LocalObjects
 from shardlake.adapters.sqlite_journal import SqliteJournal
 from shardlake.adapters.stored import JOURNAL, OBJECTS
 from shardlake.core.journal import reading
+from shardlake.core.journal.objects import LaneState
 from shardlake.core.journal.rows import Entry
 from shardlake.core.limits import Limits
 from streams.lane import read_state
@@ -140,10 +141,11 @@ class Program:
             journal.close()
 
     def files(self) -> dict[str, list[str]]:
-        """Shard -> the keys of its discovered files, by their ordinals."""
+        """Shard -> the keys of its discovered files, by their ordinals, as far as they are committed."""
         journal, store = SqliteJournal(self.root / JOURNAL, read_only=True), LocalObjects(self.root / OBJECTS)
         try:
-            state = read_state(store, reading.read_head(journal, 0))
+            head = reading.read_heads(journal).get(0)
+            state = read_state(store, head) if head else LaneState()
         finally:
             journal.close()
         found: dict[str, list[str]] = {shard: [] for shard in state.shards}

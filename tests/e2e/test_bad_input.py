@@ -43,7 +43,16 @@ def cells(n: int) -> list[bytes]:
     clock = f"10:{n % 60:02}:{n % 59:02}"
     return [
         text.encode()
-        for text in ("2026-03-01", clock, "FRA56-P4", str(1000 + n), "d1.cloudfront.net", AGENT, f"id{n}", f"10.0.0.{n}")
+        for text in (
+            "2026-03-01",
+            clock,
+            "FRA56-P4",
+            str(1000 + n),
+            "d1.cloudfront.net",
+            AGENT,
+            f"id{n}",
+            f"10.0.0.{n}",
+        )
     ]
 
 
@@ -258,7 +267,9 @@ def test_all_files_together_and_one_in_small_blocks(
             batched(several)
     streamed(several)
     expected = exact(several)
-    assert expected.events == sum(len(case.good) for name, case in CASES.items() if "mib" not in name)
+    cases = [case for name, case in CASES.items() if "mib" not in name]
+    assert expected.events + expected.duplicates == sum(len(case.good) for case in cases)
+    assert expected.broken == sum(len(case.letters) for case in cases)
     verified(several)
     batched(several)
     exact(several)
@@ -394,7 +405,9 @@ def told(chosen: Config) -> list[tuple[str, str, bytes]]:
 
 
 @pytest.fixture
-def command(program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def command(
+    program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
     def told(*arguments: str) -> str:
         for name, value in program.environ.items():
             monkeypatch.setenv(name, value)

@@ -70,9 +70,8 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 
 def test_the_documentation_names_every_command_and_option(root: Path) -> None:
     text = (root / "docs" / "cli.md").read_text("utf-8")
-    sections = {
-        m[1]: m[2] for m in re.finditer(r"^## `shardlake (.*?)`\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
-    }
+    found = re.finditer(r"^## `shardlake (.*?)`\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    sections = {match[1]: match[2] for match in found}
     assert set(sections) == set(_leaves())
     for name, section in sections.items():
         documented = set(re.findall(r"`(-{1,2}[a-z]+)", section))

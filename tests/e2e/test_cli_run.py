@@ -16,8 +16,11 @@ import pytest
 
 import serving
 from shardlake.app.cli import Invocation
+from shardlake.app.config import load
+from shardlake.app.lock import Locked, only_one
+from shardlake.app.logs import make_log
 from shardlake.app.main import run
-from shardlake.core.errors import ConfigError
+from shardlake.core.errors import ConfigError, Transient
 
 FIELDS = (
     "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(User-Agent) x-edge-request-id"
@@ -306,3 +309,60 @@ def test_a_query_imports_nothing_heavy(ask: Ask, root: Path, tmp_path: Path) -> 
     )
     assert ran.stdout.splitlines()[-1] == "0 []", ran.stderr
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_long_query_in_its_own_code(ask: Ask, root: Path, tmp_path: Path) -> None:
+    ask("stream", "run", "--once")
+    forever = "SELECT count(*) FROM " + ", ".join(f"viewers v{i}" for i in range(9))
+    command = [sys.executable, "-m", "shardlake.app.main", "query", forever]
+    env = os.environ | {"PYTHONPATH": str(root)}
+    # Where tests run in the background Ctrl-C is ignored, and a child inherits that.
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        time.sleep(3)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+
+
+def test_what_fails_in_passing_is_tried_again(
+    ask: Ask, logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from shardlake.app import streaming
+
+    tries: list[int] = []
+    opened = streaming.opened
+
+    def sometimes(*args: Any) -> Any:
+        tries.append(1)
+        if len(tries) < 3:
+            raise Transient("the disk is full: free it")
+        return opened(*args)
+
+    monkeypatch.setattr(streaming, "opened", sometimes)
+    config = load({}, {}, Path.cwd()).config
+    asked = iter([False] * 30)
+    done = streaming.stream(config, {}, make_log(verbose=0, as_json=True), lambda: next(asked, True), once=False)
+    assert (len(tries), done.rows) == (3, 2 * ROWS)
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [e["error"] for e in events if e["event"] == "trying_again"] == ["the disk is full: free it"] * 2
+    tries.clear()
+    ask("stream", "run", "--once", code=3, as_json=False)
+
+
+def test_a_lone_process_holds_the_lock_only_as_long_as_it_works(tmp_path: Path) -> None:
+    with only_one("a test", str(tmp_path), "test"):
+        with (
+            pytest.raises(Locked, match=f"a test already runs on .* process {os.getpid()}"),
+            only_one("a test", str(tmp_path), "test"),
+        ):
+            pass
+    with only_one("a test", str(tmp_path), "test"):
+        pass

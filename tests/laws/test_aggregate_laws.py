@@ -54,8 +54,8 @@ EXPRESSIONS: Final = {
     "averages of decimals": "avg(d) AS a, sum(d) / count(d) AS ratio, sum(i) / count(*) AS mixed",
     "sums of doubles": "sum(x) AS s, avg(x) AS a, sum(x) FILTER (WHERE b) AS s_f",
     "extremes": "min(i) AS mi, max(big) AS mb, min(d) AS md, max(x) AS mx, min(x) AS nx, min(odd) AS no,"
-    ' max(odd) AS mo, max(t) AS mt, min("at") AS ma, max(day) AS mday, bool_and(b) AS ba, bool_or(b) AS bo, max(b) AS mbool,'
-    " max(t) FILTER (WHERE small > 0) AS mt_f, bool_or(b) FILTER (WHERE i > 0) AS bo_f",
+    ' max(odd) AS mo, max(t) AS mt, min("at") AS ma, max(day) AS mday, bool_and(b) AS ba, bool_or(b) AS bo,'
+    " max(b) AS mbool, max(t) FILTER (WHERE small > 0) AS mt_f, bool_or(b) FILTER (WHERE i > 0) AS bo_f",
     "moments": "var_samp(i) AS vs, var_pop(small) AS vp, stddev_samp(d) AS ss, stddev_pop(i) AS sp, variance(d) AS vd",
     "moments of doubles": "var_samp(x) AS vs, stddev_pop(x) AS sp, var_pop(x) FILTER (WHERE b) AS vf",
     "picks": 'arg_max(t, i) AS am, arg_min(big, "at") AS an, arg_max(i, odd) AS ao,'
@@ -112,7 +112,7 @@ def bulk_rows(rng: np.random.Generator, count: int) -> Iterator[Row]:
         yield (
             "abc"[n % 3], n - 2**39, n % 1000 - 500, n * 2**22, Decimal(n % 10**9) / 100, (n - 2**39) / 7,
             float(n % 50), None if n % 5 == 0 else str(n % 97), n % 2 == 0, start + timedelta(seconds=n % 9999),
-            start.date(), n % 11 == 0, n % 3,
+            start.date(), n % 11 == 0, n // 7 % 3,
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from pyiceberg.io import PY_IO_IMPL
 from sqlalchemy.exc import DBAPIError
 
 from shardlake.adapters.clock import random_name
-from shardlake.adapters.disk import make_folder, sync_file, sync_folder, translated
+from shardlake.adapters.disk import make_folder, remove_database, sync_file, sync_folder, translated
 from shardlake.adapters.iceberg.files import IMPLEMENTATION, SYNC
 from shardlake.adapters.table_index import CATALOG, CATALOG_FILE, NAMESPACE
 from shardlake.core.errors import Conflict, Corrupt, Missing, OutcomeUnknown, ShardlakeError, Transient
@@ -52,16 +52,17 @@ def _create(path: Path) -> None:
     aside = path.with_name(f"{path.name}.new-{random_name()}")
     try:
         with errors("make the catalog"):
-            with closing(sqlite3.connect(aside)) as db:
-                db.execute("PRAGMA journal_mode = WAL")
             catalog = _catalog(aside, sync=True)
             catalog.create_namespace(NAMESPACE)
             catalog.engine.dispose()
+            # Last: what a WAL still holds when it is closed on a full disk stays behind, and nothing tells.
+            with closing(sqlite3.connect(aside)) as db:
+                db.execute("PRAGMA journal_mode = WAL")
             sync_file(aside)
             _link(aside, path)
             sync_folder(path.parent)
     finally:
-        aside.unlink(missing_ok=True)
+        remove_database(aside)
 
 
 def _link(aside: Path, path: Path) -> None:
@@ -85,8 +86,9 @@ def errors(what: str) -> Iterator[None]:
         raise Corrupt(f"cannot {what}: {error}; read the table again, and rebuild it if that persists") from error
     except FileNotFoundError as error:
         raise Missing(f"cannot {what}: {error.filename} is not there; read the table again") from error
-    except DBAPIError as error:
-        code = getattr(error.orig, "sqlite_errorcode", -1) & 0xFF
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(cause, "sqlite_errorcode", -1) & 0xFF
         if code in _NOT_APPLIED:
-            raise Transient(f"cannot {what}: {error.orig}; nothing was changed, send it again") from error
-        raise OutcomeUnknown(f"cannot {what}: {error.orig}; read the table again to see whether it happened") from error
+            raise Transient(f"cannot {what}: {cause}; nothing was changed, send it again") from error
+        raise OutcomeUnknown(f"cannot {what}: {cause}; read the table again to see whether it happened") from error

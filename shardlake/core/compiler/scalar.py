@@ -138,7 +138,8 @@ def name_of(node: exp.Expr) -> str:
 _SPOKEN: Final[dict[type[exp.Expr], str]] = {
     exp.Subquery: "a subquery", exp.Select: "a subquery", exp.Window: "a window function", exp.Star: "a star",
     exp.Lambda: "a lambda", exp.Placeholder: "a parameter", exp.Parameter: "a parameter", exp.Bracket: "x[i]",
-    exp.Struct: "a struct", exp.Array: "a list", exp.Distinct: "DISTINCT", exp.AtTimeZone: "AT TIME ZONE", exp.Collate: "COLLATE",
+    exp.Struct: "a struct", exp.Array: "a list", exp.Distinct: "DISTINCT", exp.AtTimeZone: "AT TIME ZONE",
+    exp.Collate: "COLLATE",
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%", exp.IntDiv: "//", exp.Pow: "power",
     exp.DPipe: "||", exp.BitwiseAnd: "&", exp.BitwiseOr: "|", exp.IgnoreNulls: "IGNORE NULLS",
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
