@@ -123,7 +123,7 @@ def page_file(lines: int) -> Path:
     if not file.exists():
         aside = _aside(file)
         connection = _lines(lines)
-        rows = connection.execute("SELECT text FROM line ORDER BY n").to_arrow_table()["text"].to_pylist()
+        rows = connection.sql("SELECT text FROM line ORDER BY n").to_arrow_table()["text"].to_pylist()
         connection.close()
         with aside.open("wb") as out:
             for start in range(0, lines, PAGE_RECORDS):
@@ -149,6 +149,7 @@ def read_pages(file: Path) -> list[bytes]:
 
 def _lines(count: int) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
+    connection.execute("SET enable_progress_bar = false")
     agents = user_agents()
     connection.register("given", pa.table({"n": list(range(len(agents))), "logged": agents}))
     connection.execute("CREATE TABLE agent AS SELECT * FROM given")
@@ -175,7 +176,7 @@ def user_agents() -> list[str]:
     ]
     firefox = [f"Mozilla/5.0 ({systems[0]}; rv:{v}.0) Gecko/20100101 Firefox/{v}.0" for v in range(40, 140)]
     edge = [f"{agent} Edg/{i}.0.1" for i, agent in enumerate(chrome)]
-    everything = [*chrome, *safari, *firefox, *edge, *bots[:500]]
+    everything = [*chrome, *safari, *firefox, *edge, *bots[:500], "-"]
     chance.shuffle(everything)
     once = [quote(agent, safe="/:;=,()+@!*'&?$-_.") for agent in everything]
     return [agent.replace("%", "%25") if chance.random() < 0.1 else agent for agent in once]

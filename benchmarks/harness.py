@@ -163,13 +163,12 @@ def _side(value: float | str, bar: float) -> int:
     return (float(value) > bar) - (float(value) < bar)
 
 
-def run_named(names: Mapping[str, str], arguments: Sequence[str], usage: str) -> int:
-    """Run `main` of the benchmark that the arguments name; list the names if they name none. Returns its exit code."""
+def run_named(names: Mapping[str, str], arguments: Sequence[str], usage: str, entry: str = "main") -> int:
+    """Run a function of the benchmark that the arguments name; list the names if they name none. Returns its code."""
     if len(arguments) != 1 or arguments[0] not in names:
         print(f"{usage}, where x is one of:" if names else "There are none yet.")
         for name, what in names.items():
             print(f"  {name:10} {what}")
         return 2
     module = importlib.import_module(f"benchmarks.{arguments[0]}")
-    code = module.main()
-    return int(code)
+    return int(getattr(module, entry)())

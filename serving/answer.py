@@ -60,7 +60,7 @@ class Server:
         for _ in range(REPLANS_MAX):
             session = Session(self._threads, self._limits.query_memory, self._limits.query_timeout_s)
             try:
-                views = self._named(session.names(sql))
+                views = self._named(session.names(sql, self._views))
                 made = plan(self._journal, self._store, self._tables, views)
                 parts = {name: view_parts(found, self._store) for name, found in made.views.items()}
                 relations = {name: finalized_sql(made.views[name].view, parts[name]) for name in parts}

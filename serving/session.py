@@ -3,9 +3,11 @@
 External access is off but for the exact files of the plan, settings are locked, and only a single SELECT is run.
 """
 
+import re
 import threading
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import duckdb
 
@@ -25,6 +27,9 @@ SETTINGS: Final = {
 }
 
 
+Found = TypeVar("Found")
+
+
 class Timeout(Terminal):
     """A query ran longer than it may; the setting is `limits.query_timeout_s`."""
 
@@ -40,15 +45,22 @@ class Session:
         self._connection.execute(f"SET threads = {threads}")
         self._connection.execute(f"SET memory_limit = '{memory}'")
 
-    def names(self, sql: str) -> set[str]:
-        """The tables that a query names. Raises: QueryRefused unless it is a single SELECT."""
+    def names(self, sql: str, views: Iterable[str]) -> set[str]:
+        """The tables that a query names. Raises: QueryRefused unless it is a single SELECT.
+
+        Where that cannot be told before the tables are there (a join's USING), it is the views that the text names.
+        """
         try:
             statements = self._connection.extract_statements(sql)
         except duckdb.Error as error:
             raise QueryRefused(f"the query cannot be read: {error}") from error
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise QueryRefused("a query is one SELECT (or WITH ... SELECT); views are defined in .sql files")
-        return {str(name) for name in self._connection.get_table_names(sql)}
+        try:
+            return {str(name) for name in self._connection.get_table_names(sql)}
+        except duckdb.Error:
+            words = {word.lower() for word in re.findall(r"\w+", sql)}
+            return {view for view in views if view.lower() in words}
 
     def define(self, relations: Mapping[str, str], paths: Sequence[str]) -> None:
         """Define each view by its SQL over some files, and close the door to everything else."""
@@ -57,12 +69,12 @@ class Session:
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
         for name, sql in relations.items():
-            self._connection.execute(f'CREATE TEMP VIEW "{name}" AS {sql}')
+            self._run(partial(self._connection.execute, f'CREATE TEMP VIEW "{name}" AS {sql}'))
 
     def rows(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run a SELECT: names of its columns, and its rows as Python values."""
         with self._limit():
-            self._run(lambda: self._connection.execute(sql))
+            self._run(partial(self._connection.execute, sql))
             names = [str(column[0]) for column in self._connection.description or ()]
             return names, self._run(self._connection.fetchall)
 
@@ -78,7 +90,7 @@ class Session:
     def _limit(self) -> "_Limit":
         return _Limit(self._connection, self._timeout_s)
 
-    def _run(self, work: Any) -> Any:
+    def _run(self, work: Callable[[], Found]) -> Found:
         try:
             return work()
         except duckdb.InterruptException as error:

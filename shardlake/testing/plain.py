@@ -64,10 +64,10 @@ def by(clicks: Iterable[Click], key: Callable[[Click], Any]) -> list[tuple[Any, 
     return list(groups.items())
 
 
-def bucket(minute: int) -> datetime:
-    """The five minutes in which a minute lies."""
+def bucket(minute: int, width_us: int = BUCKET_US) -> datetime:
+    """The window, of five minutes or another width, in which a minute lies."""
     us = EPOCH_US + minute * 60_000_000
-    return datetime.fromtimestamp((us - us % BUCKET_US) / 1e6, UTC).replace(tzinfo=None)
+    return datetime.fromtimestamp((us - us % width_us) / 1e6, UTC).replace(tzinfo=None)
 
 
 def pages(clicks: Sequence[Click]) -> list[dict[str, Any]]:
@@ -95,10 +95,10 @@ def ever(clicks: Sequence[Click]) -> list[dict[str, Any]]:
     return rows
 
 
-def heavy(clicks: Sequence[Click]) -> list[dict[str, Any]]:
+def heavy(clicks: Sequence[Click], width_us: int = BUCKET_US) -> list[dict[str, Any]]:
     """The view `heavy`: a filter, and an arg_max with its ties broken by the greatest argument."""
     rows = []
-    for (start,), group in by((c for c in clicks if c.page is not None), lambda c: (bucket(c.minute),)):
+    for (start,), group in by((c for c in clicks if c.page is not None), lambda c: (bucket(c.minute, width_us),)):
         ranked = [(c.cost, c.page) for c in group if c.cost is not None]
         rows.append({"bucket": start, "dearest": max(ranked)[1] if ranked else None, "clicks": len(group)})
     return rows
@@ -139,6 +139,14 @@ VIEWS: Final[Mapping[str, Plain]] = {
         visitors,
     ),
 }
+
+
+REDEFINED: Final = Plain(
+    "SELECT time_bucket(INTERVAL '10 minutes', happened) AS bucket, arg_max(page, cost) AS dearest,"
+    " count(*) AS clicks FROM clicks WHERE page = '/a' GROUP BY 1",
+    ("bucket",),
+    lambda clicks: heavy([c for c in clicks if c.page == "/a"], 2 * BUCKET_US),
+)  # the view `heavy`, as it is later defined
 
 
 def differences(view: Plain, clicks: Sequence[Click], answer: Sequence[Row]) -> list[str]:

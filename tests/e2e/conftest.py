@@ -10,6 +10,7 @@ from shardlake.adapters.engine import Engine
 from shardlake.app import compose, config
 from shardlake.app.demo.oracle import Cut, Expected, Oracle, compare, reached
 from shardlake.app.logs import make_log
+from shardlake.app.settings import Config
 from shardlake.app.streaming import stream
 from shardlake.app.verify import verify
 from shardlake.app.viewset import compiled_views
@@ -47,6 +48,7 @@ def exact(
 
     def hold(program: Program) -> Expected:
         oracle = oracles.setdefault(program.logs, Oracle(program.logs, classify))
+        expected = oracle.at({})
         for view, keys in KEYS.items():
             answer = program.ask(view)
             certificate = answer.certificate
@@ -77,13 +79,13 @@ def verified() -> Callable[[Program], None]:
     return hold
 
 
-def settings_of(program: Program) -> config.Config:
+def settings_of(program: Program) -> Config:
     """Read the program's settings as a process of its own would."""
     return config.load({}, program.environ, program.root.parent).config
 
 
 @pytest.fixture
-def configured() -> Callable[[Program], config.Config]:
+def configured() -> Callable[[Program], Config]:
     """Read the program's settings as a process of its own would."""
     return settings_of
 

@@ -1,5 +1,6 @@
 """Bad input, from files to answers: the good lines are counted, the bad ones are dead letters, and nothing else."""
 
+# long: a third of it is one table of cases
 import gzip
 import os
 import random
@@ -128,7 +129,8 @@ CASES = {
     "empty-lines": Case(HEADER + text(b"", line(1), b"", b"   ", line(2), b"\r"), (1, 2)),
     "gzip-of-nothing": Case(gzip.compress(b"")),
     "gzip-of-parts-and-zeros": Case(
-        gzip.compress(HEADER + line(1)[:30]) + gzip.compress(b"") + gzip.compress(line(1)[30:] + b"\n" + line(2)) + bytes(512),
+        gzip.compress(HEADER + line(1)[:30]) + gzip.compress(b"") + gzip.compress(line(1)[30:] + b"\n" + line(2))
+        + bytes(512),
         (1, 2)),
     "truncated-gzip": Case(CUT, range(1, CUT_LINES - 1),
         [(CUT_LINES + 1, "truncated_gzip", READABLE[READABLE.rfind(b"\n") + 1 :])]),
@@ -139,7 +141,8 @@ CASES = {
     "gzip-with-a-wrong-checksum": Case(with_wrong_checksum(GOOD), range(1, 9), [(11, "corrupt_gzip", None)]),
     "garbage-behind-gzip": Case(gzip.compress(GOOD) + b"garbage", range(1, 9), [(11, "trailing_garbage", b"garbage")]),
     "another-header-in-the-middle": Case(
-        HEADER + text(line(1), under_other_header(7)) + OTHER_HEADER + text(under_other_header(2), line(8), under_other_header(3)),
+        HEADER + text(line(1), under_other_header(7))
+        + OTHER_HEADER + text(under_other_header(2), line(8), under_other_header(3)),
         (1, 2, 3), [(4, "too_few_fields", under_other_header(7)), (7, "too_many_fields", line(8))]),
     "no-header": Case(text(line(7), b"hello"), (), [(1, "no_header", line(7)), (2, "no_header", b"hello")]),
     "a-header-too-late": Case(text(line(7)) + HEADER + text(line(1)), (1,), [(1, "no_header", line(7))]),

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -58,7 +58,7 @@ class _Full:
     def __init__(self, file: Any) -> None:
         self._file = file
 
-    def __enter__(self) -> "_Full":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,19 +88,21 @@ class Heard:
 
     events: list[str] = field(default_factory=list)
 
-    def debug(self, event: str, **facts: Any) -> None:
+    def debug(self, event: str, **_: Any) -> None:
         self.events.append(event)
 
-    def info(self, event: str, **facts: Any) -> None:
-        self.events.append(event)
-
-    def warning(self, event: str, **facts: Any) -> None:
-        self.events.append(event)
+    info = warning = debug
 
 
 @pytest.mark.parametrize("first", [1, 4, 7, 13, 16])
 def test_a_stream_on_a_full_disk_goes_on_in_the_same_process(
-    first: int, logs: tuple[Path, Produced], tmp_path: Path, disk: Disk, configured: Configured, exact: Hold, verified: Work
+    first: int,
+    logs: tuple[Path, Produced],
+    tmp_path: Path,
+    disk: Disk,
+    configured: Configured,
+    exact: Hold,
+    verified: Work,
 ) -> None:
     program, heard = Program(tmp_path / "root", logs[0], SETTINGS), Heard()
     disk.full = range(first, first + 3)

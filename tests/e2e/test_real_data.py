@@ -25,13 +25,14 @@ Classify = Callable[[str | None], Bot]
 Stream = Callable[[Program], int]
 Work = Callable[[Program], None]
 
-FIELDS_33 = (
+HEADER_33 = (
     "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) cs(User-Agent) "
     "cs-uri-query cs(Cookie) x-edge-result-type x-edge-request-id x-host-header cs-protocol cs-bytes time-taken "
     "x-forwarded-for ssl-protocol ssl-cipher x-edge-response-result-type cs-protocol-version fle-status "
     "fle-encrypted-fields c-port time-to-first-byte x-edge-detailed-result-type sc-content-type sc-content-len "
     "sc-range-start sc-range-end"
-).split()
+)
+FIELDS_33 = HEADER_33.split()
 FIELDS_24 = FIELDS_33[:24]
 EDGES = ("FRA56-P4", "IAD89-C1", "SIN2", "SEA19-C2", "HEL51-P6")
 DOMAINS = ("d1duf439t6fjmt.cloudfront.net", "d2hxq3mnc1l8vk.cloudfront.net")
@@ -69,7 +70,8 @@ def encode(text: str, times: int = 1) -> str:
     """Write a value as CloudFront does: URL-encoded, in real logs also twice."""
     for _ in range(times):
         text = "".join(
-            c if "!" <= c < "\x7f" and c not in "<>\"#%{}|\\^~[]`'" else "".join(f"%{b:02X}" for b in c.encode()) for c in text
+            c if "!" <= c < "\x7f" and c not in "<>\"#%{}|\\^~[]`'" else "".join(f"%{b:02X}" for b in c.encode())
+            for c in text
         )
     return text
 
@@ -80,7 +82,7 @@ def request(fields: Sequence[str], values: dict[str, str]) -> Request:
 
 
 def from_combined(lines: Iterable[str]) -> Iterator[Request]:
-    """Write the requests of a web server's log as CloudFront lines; a few user agents twice encoded, some status 000."""
+    """Write the requests of a web server's log as CloudFront lines; some agents twice encoded, some of status 000."""
     for number, text in enumerate(lines):
         found = COMBINED.fullmatch(text)
         assert found, text
@@ -93,7 +95,8 @@ def from_combined(lines: Iterable[str]) -> Iterator[Request]:
             "sc-bytes": "0" if lost else found["sent"], "c-ip": found["ip"], "cs-method": method or "-",
             "cs(Host)": DOMAINS[number % 3 == 0], "cs-uri-stem": encode(path) or "-",
             "sc-status": "000" if lost else found["status"], "cs(Referer)": encode(found["referer"]),
-            "cs(User-Agent)": encode(found["agent"], 1 + (number % 7 == 0)) or "-", "cs-uri-query": encode(query) or "-",
+            "cs(User-Agent)": encode(found["agent"], 1 + (number % 7 == 0)) or "-",
+            "cs-uri-query": encode(query) or "-",
             "x-edge-result-type": "Error" if lost else "Miss", "x-edge-request-id": f"{number:08x}==",
             "cs-protocol": "https", "cs-bytes": str(300 + number % 50), "time-taken": f"{number % 1000 / 1000:.3f}",
         })  # fmt: skip
@@ -133,8 +136,8 @@ def generated_cloudfront() -> str:
         values = {
             "date": "2016-08-15", "time": f"06:04:{29 + number}", "x-edge-location": "SIN2", "c-ip": "192.0.2.87",
             "sc-bytes": "0" if lost else str(540_648 + number), "sc-status": "000" if lost else "200",
-            "cs(Host)": DOMAINS[0], "cs(User-Agent)": agent if number % 3 else "-", "x-edge-request-id": f"Gfz{number}==",
-            "time-taken": "1.000",
+            "cs(Host)": DOMAINS[0], "cs(User-Agent)": agent if number % 3 else "-",
+            "x-edge-request-id": f"Gfz{number}==", "time-taken": "1.000",
         }  # fmt: skip
         lines.append(request(FIELDS_24, values).line)
     assert "%2520" in lines[3]
