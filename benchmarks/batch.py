@@ -96,7 +96,9 @@ def _same(root: Path, lines: int) -> None:
         mine = columns.format(bytes="bytes__sum", requests="requests__count")
         plain = columns.format(bytes="bytes", requests="requests")
         _equal(view, f"SELECT {mine} FROM {tables[view]}", f"SELECT {plain} FROM '{root}/plain/{theirs}.parquet'")
-    missed = f"SELECT 1 FROM '{root}/plain/agents.parquet' p JOIN {tables['agent_minutes']} o USING (bucket, user_agent)"
+    missed = (
+        f"SELECT 1 FROM '{root}/plain/agents.parquet' p JOIN {tables['agent_minutes']} o USING (bucket, user_agent)"
+    )
     if duckdb.sql(f"{missed} WHERE p.bot AND NOT o.bot LIMIT 1").fetchall():
         raise AssertionError("polars finds a bot that we miss")
     mine = ROWS.format(

@@ -167,7 +167,9 @@ def user_agents() -> list[str]:
     chance.shuffle(bots)
     systems = ("Windows NT 10.0; Win64; x64", "Macintosh; Intel Mac OS X 10_15_7", "X11; Linux x86_64")
     kit = "AppleWebKit/537.36 (KHTML, like Gecko)"
-    chrome = [f"Mozilla/5.0 ({s}) {kit} Chrome/{v}.0.{v * 7}.{v} Safari/537.36" for s in systems for v in range(60, 140)]
+    chrome = [
+        f"Mozilla/5.0 ({s}) {kit} Chrome/{v}.0.{v * 7}.{v} Safari/537.36" for s in systems for v in range(60, 140)
+    ]
     safari = [
         f"Mozilla/5.0 (iPhone; CPU iPhone OS {a}_{b} like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
         f"Version/{a}.{b} Mobile/15E148 Safari/604.1"

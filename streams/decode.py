@@ -4,6 +4,8 @@ Each physical line becomes a row, a dead letter, or nothing (a directive, an emp
 object of one shard, because a header holds for the lines below it.
 """
 
+import hashlib
+
 import numpy as np
 import pyarrow as pa
 
@@ -46,25 +48,29 @@ class Decoding:
     def _letters(self, block: Block, found: tuple[Letter, ...]) -> pa.Table | None:
         if not found and not block.faults:
             return None
-        lines = [letter.index + block.first_line for letter in found] + [fault.line for fault in block.faults]
-        count = len(lines)
-        texts = [(letter.reason.value, letter.detail) for letter in found] + [(f.reason, told(f)) for f in block.faults]
-        payloads = [letter.payload for letter in found] + [fault.payload for fault in block.faults]
+        faults = [*(self._fault(block, letter) for letter in found), *block.faults]
+        count, kept_max = len(faults), self._limits.letter_bytes_max
         columns = [
             constant(block.shard, count).cast(pa.string()),
             constant(encode_number(block.ordinal), count).cast(pa.string()),
-            longs(np.array(lines, dtype=np.int64)),
+            longs(np.array([fault.line for fault in faults], dtype=np.int64)),
             timestamps(np.full(count, block.arrival_us, dtype=np.int64)),
             constant(block.origin, count).cast(pa.string()),
-            strings([reason for reason, _ in texts]),
-            strings([detail for _, detail in texts]),
-            binaries(payloads),
+            strings([fault.reason for fault in faults]),
+            strings([told(fault, kept_max) for fault in faults]),
+            binaries([fault.payload[:kept_max] for fault in faults]),
         ]
         return pa.Table.from_arrays(columns, schema=LETTERS)
 
+    def _fault(self, block: Block, letter: Letter) -> Fault:
+        whole, line = letter.payload, letter.index + block.first_line
+        digest = hashlib.sha256(whole).hexdigest() if len(whole) > self._limits.letter_bytes_max else ""
+        return Fault(line, letter.reason.value, letter.detail, whole, len(whole), digest)
 
-def told(fault: Fault) -> str:
-    """What is known of a fault whose payload may be cut short."""
-    if fault.length == len(fault.payload):
+
+def told(fault: Fault, kept_max: int) -> str:
+    """What is known of a fault of whose payload at most so many bytes are kept."""
+    kept = min(len(fault.payload), kept_max)
+    if fault.length == kept:
         return fault.detail
-    return f"{fault.detail} (the first {len(fault.payload)} of {fault.length} bytes are kept; sha256 {fault.sha256})"
+    return f"{fault.detail} (the first {kept} of {fault.length} bytes are kept; sha256 {fault.sha256})"

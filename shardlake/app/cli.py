@@ -1,6 +1,7 @@
 """What every command of `shardlake` shares: the options, the configuration, and being imported only when it runs."""
 
 import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -20,8 +21,12 @@ HELP_OPTIONS: Final = {"help_option_names": ["-h", "--help"], "max_content_width
 
 @dataclass(slots=True)
 class Invocation:
-    """One call of the program: the options that every command takes, and what follows from them."""
+    """One call of the program: the options that every command takes, and what follows from them.
 
+    `alone` tells that the process is there for this call only, so that signals are its to decide about.
+    """
+
+    alone: bool = False
     file: Path | None = None
     json: bool = False
     verbose: int = 0
@@ -38,6 +43,11 @@ class Invocation:
     def config(self) -> Config:
         """The configuration. Raises: ConfigError."""
         return self.resolved().config
+
+    def die_at_ctrl_c(self) -> None:
+        """Let Ctrl-C end the process at once: for what leaves nothing behind, and may be deep in an engine."""
+        if self.alone and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def flag(self, key: str, value: object, name: str) -> None:
         """Take a setting from a flag, if it was given."""

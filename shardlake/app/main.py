@@ -69,7 +69,7 @@ def cli(ctx: click.Context) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the program, and exit with a code that means something."""
-    invocation = Invocation()
+    invocation = Invocation(alone=True)
     sys.excepthook = _excepthook(invocation)
     sys.exit(run(list(sys.argv[1:] if args is None else args), invocation))
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from shardlake.core.errors import Corrupt, FormatTooNew
+from shardlake.core import formats
 
 EVENTS: Final = "{events}"  # in `partial`: a relation with the source's columns; the form leaves out duplicates
 PARTIALS: Final = "{partials}"  # in `combine`: a relation with the partial columns, several rows a key
@@ -83,10 +83,6 @@ class _Stored(msgspec.Struct, frozen=True):
     view: CompiledView
 
 
-class _Format(msgspec.Struct, frozen=True):
-    format: int
-
-
 def view_to_json(view: CompiledView) -> bytes:
     """Write a compiled view as JSON, with the format's version."""
     return msgspec.json.encode(_Stored(VIEW_FORMAT, view))
@@ -94,10 +90,4 @@ def view_to_json(view: CompiledView) -> bytes:
 
 def view_from_json(data: bytes) -> CompiledView:
     """Read what `view_to_json` wrote. Raises: FormatTooNew, Corrupt."""
-    try:
-        found = msgspec.json.decode(data, type=_Format).format
-        if found > VIEW_FORMAT:
-            raise FormatTooNew("a compiled view", found, VIEW_FORMAT)
-        return msgspec.json.decode(data, type=_Stored).view
-    except msgspec.MsgspecError as error:
-        raise Corrupt(f"a stored view cannot be read: {error}; compile the view again") from error
+    return formats.decode(_Stored, "a compiled view", data, VIEW_FORMAT).view

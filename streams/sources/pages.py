@@ -13,7 +13,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from shardlake.core.errors import ConfigError, Corrupt, FormatTooNew
+from shardlake.core import formats
+from shardlake.core.errors import ConfigError, Corrupt
 
 FORMAT: Final = 1
 _TIER: Final = 2  # an older page is merged along unless it is more than twice what is newer: rewriting stays cheap
@@ -39,10 +40,6 @@ class Page(msgspec.Struct, frozen=True):
 
     buckets: int
     rows: tuple[FileRow, ...]
-    format: int = FORMAT
-
-
-class _Versioned(msgspec.Struct):
     format: int = FORMAT
 
 
@@ -93,13 +90,7 @@ def encode(buckets: int, rows: Iterable[FileRow]) -> bytes:
 
 def decode(data: bytes) -> Page:
     """Read a page. Raises: FormatTooNew if a later version wrote it, Corrupt if it is something else."""
-    try:
-        found = msgspec.json.decode(data, type=_Versioned).format
-        if found > FORMAT:
-            raise FormatTooNew("a page of discovered files", found, FORMAT)
-        return msgspec.json.decode(data, type=Page)
-    except msgspec.DecodeError as error:
-        raise Corrupt(f"a page of discovered files cannot be read: {error}") from error
+    return formats.decode(Page, "a page of discovered files", data, FORMAT)
 
 
 def merge(pages: Sequence[bytes]) -> bytes:

@@ -107,6 +107,13 @@ def test_a_place_that_is_gone_is_noticed(root: Path) -> None:
     ]  # fmt: skip
 
 
+def test_every_package_is_on_the_map_with_its_invariant(root: Path) -> None:
+    text = (root / "ARCHITECTURE.md").read_text("utf-8")
+    found = dict(re.findall(r"^\*\*`([\w/]+)/`\*\* ((?:(?!^\*\*`).)*?^Invariant: .)", text, re.MULTILINE | re.DOTALL))
+    inside = {f"shardlake/{folder.parent.name}" for folder in (root / "shardlake").glob("*/__init__.py")}
+    assert {"streams", "batch", "serving", "tests", *inside} <= set(found)
+
+
 # ------------------------------------------------------------------------------------------------------- facts
 
 

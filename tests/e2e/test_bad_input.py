@@ -2,6 +2,7 @@
 
 # long: a third of it is one table of cases
 import gzip
+import hashlib
 import os
 import random
 import re
@@ -247,32 +248,36 @@ def test_what_cannot_be_decoded_is_kept(program: Program, streamed: Stream, conf
     assert letter.payload and IMPOSSIBLE_BLOCK.endswith(letter.payload[-100:])
 
 
+@pytest.mark.parametrize("size", [5_000, len(LONGER)])
 def test_a_letter_that_keeps_only_the_start_of_a_line_tells_the_whole_length_and_hash(
-    program: Program, streamed: Stream, configured: Configured
+    size: int, program: Program, streamed: Stream, configured: Configured
 ) -> None:
-    place(program.logs, "long", HEADER + LONGER)
-    streamed(program)
-    (letter,) = letters_of(configured(program))
-    assert str(len(LONGER)) in letter.detail and re.search("sha256 [0-9a-f]{64}", letter.detail)
+    small = Program(program.root, program.logs, {**program.settings, "limits.letter_bytes_max": "100"})
+    place(small.logs, "long", HEADER + LONGER[:size] + b"\n" + line(1))
+    assert streamed(small) == 1
+    (letter,) = letters_of(configured(small))
+    assert letter.payload == LONGER[:100]
+    assert f"the first 100 of {size} bytes" in letter.detail
+    assert hashlib.sha256(LONGER[:size]).hexdigest() in letter.detail
 
 
-def test_all_files_together_and_one_in_small_blocks(
-    program: Program, streamed: Stream, exact: Hold, verified: Work, batched: Work
+def test_all_files_together_in_small_blocks(
+    program: Program, streamed: Stream, exact: Hold, verified: Work, batched: Work, configured: Configured
 ) -> None:
     """Each case under an hour of its own, read in small pieces, with a batch run in between."""
     small = {"limits.block_bytes": "300", "limits.chunk_rows_max": "7", "limits.chunk_bytes_max": "100000"}
     several = Program(program.root, program.logs, {**program.settings, **small})
-    for place_, (name, case) in enumerate(CASES.items()):
-        if "mib" not in name:
-            (several.logs / f"E2EXAMPLE1234.2026-03-{place_ + 1:02}-10.{name}.gz").write_bytes(case.content)
-        if place_ == len(CASES) // 2:
+    cases = {name: case for name, case in CASES.items() if "mib" not in name}
+    for day, (name, case) in enumerate(cases.items(), start=1):
+        (several.logs / f"E2EXAMPLE1234.2026-03-{day:02}-10.{name}.gz").write_bytes(case.content)
+        if day == len(cases) // 2:
             streamed(several)
             batched(several)
     streamed(several)
     expected = exact(several)
-    cases = [case for name, case in CASES.items() if "mib" not in name]
-    assert expected.events + expected.duplicates == sum(len(case.good) for case in cases)
-    assert expected.broken == sum(len(case.letters) for case in cases)
+    assert expected.events + expected.duplicates == sum(len(case.good) for case in cases.values())
+    found = {(one.origin.split(".")[2], one.line, one.reason) for one in letters_of(configured(several))}
+    assert found == {(name, *letter[:2]) for name, case in cases.items() for letter in case.letters}
     verified(several)
     batched(several)
     exact(several)

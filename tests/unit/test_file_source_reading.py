@@ -425,7 +425,9 @@ def test_positions_outside_of_the_known_files(folder: Path) -> None:
 
 
 def test_memory_is_bounded_whatever_a_file_unpacks_to(folder: Path) -> None:
-    pages = written(folder, [gzip.compress(bytes(100 << 20), 1) + gzip.compress(b"\n" + b"x\n" * 10_000_000, 1, mtime=0)])
+    pages = written(
+        folder, [gzip.compress(bytes(100 << 20), 1) + gzip.compress(b"\n" + b"x\n" * 10_000_000, 1, mtime=0)]
+    )
     tracemalloc.start()
     lines = sum(b.lines for b in source_of(folder, limits(1 << 20, 10**9, 1 << 20), pages).read(SHARD, ORIGIN))
     peak = tracemalloc.get_traced_memory()[1]

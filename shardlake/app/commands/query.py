@@ -48,6 +48,7 @@ def query(
     invocation.flag("query.threads", threads, "--threads")
     if how == "parquet" and output is None:
         raise click.UsageError("--format parquet needs --output FILE")
+    invocation.die_at_ctrl_c()
     server = compose.server(invocation.config)
     text = sys.stdin.read() if sql == "-" else sql
     if invocation.json:

@@ -196,7 +196,7 @@ def _shown(answer: serving.Answer) -> dict[str, str]:
         "seam": f"{_lanes(view.seam)}: {view.batch_rows:,} rows of batch, {view.realtime_entries} entries since",
         "view": f"{view.name} {view.fingerprint}, {view.exactness}",
         "newest event": f"{newest:%Y-%m-%d %H:%M:%S} UTC",
-        "events": f"{found.events:,}, {found.duplicates:,} of them duplicates (within {found.dedup_scope}), not counted",
+        "events": f"{found.events:,}, {found.duplicates:,} of them duplicates within {found.dedup_scope}, not counted",
         "dead letters": f"{found.letters:,}",
         "gaps": f"{found.gaps:,}",
     }

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from shardlake.core.errors import Corrupt, FormatTooNew
+from shardlake.core import formats
 from shardlake.core.journal.rows import ObjectRef
 from shardlake.core.positions import Position, SeqRange, ShardId
 from shardlake.core.windows import Windows
@@ -128,10 +128,6 @@ Stored = Manifest | Carried | LaneState | Positions
 S = TypeVar("S", Manifest, Carried, LaneState, Positions)
 
 
-class _Versioned(msgspec.Struct):
-    format: int
-
-
 def encode(value: Stored) -> bytes:
     """Write an object as JSON."""
     return msgspec.json.encode(value)
@@ -142,10 +138,4 @@ def decode(kind: type[S], name: str, data: bytes) -> S:
 
     Raises: FormatTooNew if a later version wrote it; Corrupt if it is something else.
     """
-    try:
-        found = msgspec.json.decode(data, type=_Versioned).format
-        if found > FORMAT:
-            raise FormatTooNew(f"object {name}", found, FORMAT)
-        return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
-        raise Corrupt(f"object {name} is not a {kind.__name__}: {error}") from error
+    return formats.decode(kind, f"object {name}", data, FORMAT)

@@ -9,7 +9,7 @@ from typing import Final, Literal, NewType, TypeVar
 
 import msgspec
 
-from shardlake.core.errors import Corrupt, FormatTooNew
+from shardlake.core import formats
 from shardlake.core.positions import ShardId
 
 FORMAT: Final = 1
@@ -152,19 +152,9 @@ def encode(row: Row) -> bytes:
     return msgspec.json.encode(row)
 
 
-class _Versioned(msgspec.Struct):
-    format: int
-
-
 def decode(kind: type[R], key: str, value: bytes) -> R:
     """Read a row of a kind.
 
     Raises: FormatTooNew if a later version wrote it; Corrupt if it is something else.
     """
-    try:
-        found = msgspec.json.decode(value, type=_Versioned).format
-        if found > FORMAT:
-            raise FormatTooNew(f"journal row {key}", found, FORMAT)
-        return msgspec.json.decode(value, type=kind)
-    except msgspec.DecodeError as error:
-        raise Corrupt(f"journal row {key} is not a {kind.__name__}: {error}") from error
+    return formats.decode(kind, f"journal row {key}", value, FORMAT)
