@@ -74,7 +74,7 @@ class Chunk:
             self.opened_s = now_s
         self.pieces.append(piece)
         self.rows += piece.rows.num_rows
-        self.size += piece.rows.nbytes
+        self.size += piece.rows.nbytes + (piece.letters.nbytes if piece.letters is not None else 0)
 
     def is_full(self) -> bool:
         """Tell whether a limit of rows or bytes is reached."""

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from shardlake.core import formats
+from shardlake.core.errors import Corrupt
 
 EVENTS: Final = "{events}"  # in `partial`: a relation with the source's columns; the form leaves out duplicates
 PARTIALS: Final = "{partials}"  # in `combine`: a relation with the partial columns, several rows a key
@@ -90,4 +91,7 @@ def view_to_json(view: CompiledView) -> bytes:
 
 def view_from_json(data: bytes) -> CompiledView:
     """Read what `view_to_json` wrote. Raises: FormatTooNew, Corrupt."""
-    return formats.decode(_Stored, "a compiled view", data, VIEW_FORMAT).view
+    try:
+        return formats.decode(_Stored, "a compiled view", data, VIEW_FORMAT).view
+    except Corrupt as error:
+        raise Corrupt(f"{error}; compile the view again") from error

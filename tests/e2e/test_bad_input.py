@@ -261,6 +261,18 @@ def test_a_letter_that_keeps_only_the_start_of_a_line_tells_the_whole_length_and
     assert hashlib.sha256(LONGER[:size]).hexdigest() in letter.detail
 
 
+def test_a_file_without_a_good_line_is_committed_in_bounded_parts(
+    program: Program, streamed: Stream, exact: Hold
+) -> None:
+    bounded = {"limits.block_bytes": "50000", "limits.chunk_bytes_max": "200000"}
+    small = Program(program.root, program.logs, {**program.settings, **bounded})
+    place(small.logs, "bad", b"".join(b"%0500d\n" % n for n in range(2_000)))
+    assert streamed(small) == 0
+    newest = small.newest()
+    assert newest is not None and newest.n >= 8
+    assert exact(small).broken == 2_000
+
+
 def test_all_files_together_in_small_blocks(
     program: Program, streamed: Stream, exact: Hold, verified: Work, batched: Work, configured: Configured
 ) -> None:
