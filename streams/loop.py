@@ -6,7 +6,7 @@ the lane's state.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from shardlake.adapters.crashpoints import reach
 from shardlake.core.journal import operations, reading
@@ -19,6 +19,9 @@ from streams.chunk import Chunk
 from streams.committer import Committer
 from streams.decode import Decoding
 from streams.sources.port import Source
+
+
+LOOK_SHARE: Final = 10  # idle, the source is looked at for at most a tenth of the time, however many files it has
 
 
 class Observer(Protocol):
@@ -44,6 +47,7 @@ class Loop:
     observer: Observer
     _chunk: Chunk = field(init=False)
     _page: bytes | None = field(default=None, init=False)
+    _looked_s: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self._chunk = Chunk(self.limits)
@@ -61,11 +65,13 @@ class Loop:
                 if once:
                     break
                 self.observer.idle()
-                self.clock.sleep_s(self.limits.poll_interval_s)
+                self.clock.sleep_s(max(self.limits.poll_interval_s, LOOK_SHARE * self._looked_s))
         self._commit()
 
     def _discover(self) -> None:
+        began_s = self.clock.monotonic_s()
         page = self.source.discover(self.clock.now_us())
+        self._looked_s = self.clock.monotonic_s() - began_s
         if page is not None:
             self._page = page if self._page is None else self.source.merge([self._page, page])
 
