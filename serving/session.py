@@ -23,6 +23,7 @@ SETTINGS: Final = {
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
     "preserve_insertion_order": "false",
+    "enable_progress_bar": "false",
     "max_temp_directory_size": "'10GB'",
 }
 

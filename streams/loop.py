@@ -20,7 +20,6 @@ from streams.committer import Committer
 from streams.decode import Decoding
 from streams.sources.port import Source
 
-
 LOOK_SHARE: Final = 10  # idle, the source is looked at for at most a tenth of the time, however many files it has
 
 

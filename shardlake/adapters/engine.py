@@ -17,6 +17,7 @@ SETTINGS: Final = {
     "TimeZone": "UTC",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
+    "enable_progress_bar": "false",
     "python_enable_replacements": "false",  # a name in SQL must never resolve to a variable of ours
 }
 

@@ -181,9 +181,8 @@ def protect(config: Config, pack: Pack, environ: Mapping[str, str]) -> Protectio
         raise ConfigError(
             f"protect.hash needs a key, and {where}: name a variable in protect.key_env, and put the key in it"
         )
-    derived = getattr(pack, "derived", {})
     return Protection.of(
-        pack.schema, derived, mask=chosen.mask, hashed=chosen.hash, drop=chosen.drop, key=os.fsencode(key)
+        pack.schema, pack.derived, mask=chosen.mask, hashed=chosen.hash, drop=chosen.drop, key=os.fsencode(key)
     )
 
 

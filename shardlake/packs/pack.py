@@ -94,6 +94,10 @@ class Pack(Protocol):
         """The SQL text of the pack's views, by name."""
 
     @property
+    def derived(self) -> Mapping[str, str]:
+        """Columns that repeat what is in another one, derived -> origin: protecting the origin protects them too."""
+
+    @property
     def sort_keys(self) -> tuple[str, ...]:
         """The columns by which a large file of events is best sorted."""
 

@@ -84,7 +84,7 @@ def test_what_a_document_shows_can_be_done_in_its_order(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "logs").symlink_to(logs)
     if name == "README.md":  # it asks what `shardlake demo --keep demo` left behind
-        ran("shardlake --root root/data stream run --source logs --once")
+        ran("shardlake --root store stream run --source logs --once")
     for block in blocks(root / name):
         if block.kind == "toml shardlake.toml":
             (tmp_path / "shardlake.toml").write_text(block.text, "utf-8")

@@ -12,7 +12,7 @@ from shardlake.adapters.engine import Engine
 from shardlake.core.errors import OutcomeUnknown
 from shardlake.core.limits import Limits
 from shardlake.testing.plain import Click
-from shardlake.testing.world import SCHEMA, World
+from shardlake.testing.world import World
 from streams.committer import Committer
 from streams.dedup import RUNS_MAX, Halves, Seen, ShardIds, fresh_ids, hash_ids
 
@@ -227,7 +227,3 @@ def test_memory_is_bounded_by_the_horizon(world: World) -> None:
     assert holds(committer, "a", ["0.0", "11.1"]) == [False, True]
     world.take(0)
     assert holds(world.now[0].committer, "a", ["9.0", "10.0"]) == [False, True]
-
-
-def test_a_source_without_ids_has_no_duplicates(tmp_path: Path) -> None:
-    assert SCHEMA.event_id is not None, "see test_entry for a source that has none"

@@ -12,23 +12,24 @@ from shardlake.core.errors import Terminal
 
 @dataclass(slots=True)
 class Commands:
-    """Starts `shardlake` on one root. What it says goes to a log file beside the root, to be shown if it fails."""
+    """Starts `shardlake` on one root. What it says goes to a file in the folder `said`, to be shown if it fails."""
 
     root: Path
     source: Path
+    said: Path
     _logs: list[Path] = field(default_factory=list)
 
     def start(self, *words: str) -> "Running":
         """Start a command in a process of its own."""
-        log = self.root / f"{len(self._logs):02d}-{'-'.join(words[:2])}.log"
-        self.root.mkdir(parents=True, exist_ok=True)
+        log = self.said / f"{len(self._logs):02d}-{'-'.join(words[:2])}.log"
+        self.said.mkdir(parents=True, exist_ok=True)
         self._logs.append(log)
         command = [
             sys.executable,
             "-m",
             "shardlake",
             "--root",
-            str(self.root / "data"),
+            str(self.root),
             "--set",
             f"source.path={self.source}",
         ]
@@ -36,7 +37,7 @@ class Commands:
         with log.open("wb") as said:
             process = subprocess.Popen(
                 [*command, "--json", *words],
-                cwd=self.root,
+                cwd=self.said,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=said,

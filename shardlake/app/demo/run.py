@@ -86,7 +86,7 @@ def run_demo(*, logs: Path | None, requests: int, keep: Path | None, as_json: bo
     console = Console(quiet=as_json)
     with _folder(keep) as folder:
         demo, produced = _played(console, folder, logs, requests)
-        root = demo.commands.root / "data"
+        root = demo.commands.root
         events, last = demo.checker.look()
         demo.story.tell(f"{events:>9,} events in the end; {demo.checker.answers} answers compared")
         cut, expected = demo.checker.expected(last.certificate.positions)
@@ -124,8 +124,8 @@ def _played(console: Console, folder: Path, logs: Path | None, requests: int) ->
         raise ConfigError(f"{logs} is not a folder of log files")
     clock = SystemClock()
     story = Story(console, clock, clock.monotonic_s())
-    commands = Commands(folder / "root", source)
-    demo = Demo(commands, Checker(folder / "root" / "data", source), story, commands.start("stream", "run"))
+    commands = Commands(folder / "store", source, folder / "said")
+    demo = Demo(commands, Checker(folder / "store", source), story, commands.start("stream", "run"))
     story.tell(f"stream process {demo.stream.process.pid} reads {source}")
     try:
         produced = _arriving(demo, clock, source, requests) if logs is None else None
@@ -161,9 +161,7 @@ def _arriving(demo: Demo, clock: SystemClock, source: Path, requests: int) -> Pr
 
 
 def _has_begun(demo: Demo) -> bool:
-    return (demo.commands.root / "data" / "journal.db").exists() and (
-        demo.commands.root / "data" / "views.json"
-    ).exists()
+    return (demo.commands.root / "journal.db").exists() and (demo.commands.root / "views.json").exists()
 
 
 def _caught_up(demo: Demo, clock: SystemClock, produced: Produced | None) -> None:
@@ -183,7 +181,7 @@ def _caught_up(demo: Demo, clock: SystemClock, produced: Produced | None) -> Non
         if settled and demo.looks >= LOOKS_MIN and len(demo.batches) == len(BATCH_AT):
             return
         before = events
-    raise Terminal(f"the stream process did not read everything within {PATIENCE_S:.0f} s: see {demo.commands.root}")
+    raise Terminal(f"the stream process did not read everything within {PATIENCE_S:.0f} s: see {demo.commands.said}")
 
 
 def _shown(answer: serving.Answer) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib import resources
+from types import MappingProxyType
 from typing import Final
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ class CloudFront:
 
     name = "cloudfront"
     schema: SourceSchema = schema.SCHEMA
+    derived: Mapping[str, str] = MappingProxyType({"user_agent": "cs_user_agent"})
     sort_keys: tuple[str, ...] = ("distribution", "event_time")
 
     def __init__(self) -> None:
