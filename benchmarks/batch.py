@@ -18,7 +18,7 @@ from benchmarks.data import log_folder
 from benchmarks.harness import Command, compare, verdict
 
 BAR: Final = 2.0
-SHORT_LINES: Final = 200_000  # five rounds of both, and the data, in a minute
+SHORT_LINES: Final = 300_000  # five rounds of both, and the data, in a minute
 LONG_LINES: Final = 1_000_000  # the bar's own
 
 VIEWS: Final = {

@@ -201,7 +201,7 @@ class Lane:
         held = HeldShard(row.at, row.parents, tuple(sorted(ancestors - {shard})))
         state = LaneState(
             self.state.shards | {shard: held},
-            tuple(sorted(union(self.state.ids, *(c.ids for c in carried)), key=lambda log: log.arrival_us)),
+            union(*(c.ids for c in carried), self.state.ids),
             union(self.state.pages, *(c.pages for c in carried)),
         )
         refs = self._store.put(self._folder(), {"state.json": stored.encode(state)})
@@ -248,15 +248,18 @@ def advance(
 
 
 def within_horizon(logs: Sequence[IdLog], limits: Limits) -> tuple[IdLog, ...]:
-    """Forget the oldest logs, as far as newer ones alone fill the horizon in ids, or it ended before them in time."""
-    newest = max(log.arrival_us for log in logs)
+    """Forget logs, in the order of their commits, that newer ones push out in number or that are too old.
+
+    Age is judged against the newest log, which may be of a shard that is read from its beginning: then old arrivals
+    are young, and what was just read of it is never forgotten for files of another shard that came later.
+    """
+    oldest_us = logs[-1].arrival_us - int(limits.ids_age_s * 1e6)
     kept: list[IdLog] = []
     total = 0
     for log in reversed(logs):
-        if total >= limits.ids_max or newest - log.arrival_us > limits.ids_age_s * 1e6:
-            continue
-        kept.append(log)
-        total += log.ids
+        if total < limits.ids_max and log.arrival_us >= oldest_us:
+            kept.append(log)
+            total += log.ids
     return tuple(reversed(kept))
 
 

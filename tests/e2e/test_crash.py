@@ -54,7 +54,7 @@ class Death:
 # Each case is a row of processes: every next one begins where the one before died. The last one, which none of these
 # kills, ends the work. Becoming the lane's owner and taking in its two shards are transactions too.
 STREAM = {
-    "stream:after-read": (Death(1), Death(9, "data")),
+    "stream:after-read": (Death(1), Death(20, "data")),
     "stream:after-files": (Death(1), Death(2, "data")),
     "stream:after-manifest": (Death(1), Death(2, "data")),
     "stream:after-transaction": (Death(1, "take"), Death(2, "adopt"), Death(3, "data"), Death(2, "data")),
