@@ -28,18 +28,21 @@ class AuditFailed(Corrupt):
 def difference_sql(view: CompiledView, ours: str, theirs: str) -> str:
     """A SELECT of the rows that stand on one side only; `side` is positive for ours. Empty if the sides are equal.
 
-    Bounded values of equal keys may differ by the sum of both sides' bounds; NULL, NaN and infinities must be equal.
+    Bounded values of equal keys may differ by the sum of both sides' bounds. NULL, NaN and infinities must be equal,
+    but where both sides' bounds are infinite: there a sum overflows in one order and not in another.
     """
     exact = ", ".join(f'"{c.name}"' for c in view.columns if c.audit == "exact")
     bounded = [(f"v{i}", c) for i, c in enumerate(c for c in view.columns if c.audit != "exact")]
     values = "".join(f', "{c.name}" AS {v}, {c.bound or 0} AS {v}_bound' for v, c in bounded)
     sums = "".join(
-        f", sum(side * {v}) AS {v}_off, sum({v}_bound) AS {v}_bound, sum(side * ({v} IS NOT NULL)::INTEGER) AS {v}_lone"
+        f", sum(side * {v}) AS {v}_off, sum({v}_bound) AS {v}_within, min({v}_bound) AS {v}_least, sum(side * ({v} IS NOT NULL)::INTEGER) AS {v}_lone"
         f", min({v}) IS NOT DISTINCT FROM max({v}) AS {v}_same"
         for v, _ in bounded
     )
     off = "".join(
-        f" OR {v}_lone <> 0 OR NOT ({v}_same OR coalesce(abs({v}_off) <= {v}_bound, false))" for v, _ in bounded
+        f" OR {v}_lone <> 0 OR NOT ({v}_same OR coalesce(isfinite({v}_off) AND abs({v}_off) <= {v}_within, false)"
+        f" OR coalesce(isinf({v}_least), false))"
+        for v, _ in bounded
     )
     return (
         f"SELECT * FROM (SELECT {exact}, sum(side) AS side{sums} FROM ("

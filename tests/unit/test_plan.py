@@ -270,6 +270,7 @@ def test_a_hole_or_overlap_is_an_error_and_never_an_answer(world: World, fault: 
 
 def test_a_journal_older_than_the_tables_is_an_error(world: World) -> None:
     commit(world, "a", "b")
+    world.batch()
     backup = deepcopy(world.inner)
     commit(world, "a")
     world.batch()
