@@ -33,10 +33,10 @@ def difference_sql(view: CompiledView, ours: str, theirs: str) -> str:
     """
     exact = ", ".join(f'"{c.name}"' for c in view.columns if c.audit == "exact")
     bounded = [(f"v{i}", c) for i, c in enumerate(c for c in view.columns if c.audit != "exact")]
-    values = "".join(f', "{c.name}" AS {v}, {c.bound or 0} AS {v}_bound' for v, c in bounded)
+    values = "".join(f', "{c.name}" AS {v}, ({c.bound or 0})::DOUBLE AS {v}_bound' for v, c in bounded)
     sums = "".join(
-        f", sum(side * {v}) AS {v}_off, sum({v}_bound) AS {v}_within, min({v}_bound) AS {v}_least, sum(side * ({v} IS NOT NULL)::INTEGER) AS {v}_lone"
-        f", min({v}) IS NOT DISTINCT FROM max({v}) AS {v}_same"
+        f", sum(side * {v}) AS {v}_off, sum({v}_bound) AS {v}_within, min({v}_bound) AS {v}_least"
+        f", sum(side * ({v} IS NOT NULL)::INTEGER) AS {v}_lone, min({v}) IS NOT DISTINCT FROM max({v}) AS {v}_same"
         for v, _ in bounded
     )
     off = "".join(

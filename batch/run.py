@@ -6,19 +6,23 @@ seam, so a seam can never go back in any lane. A pass is one commit; two runs at
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from batch import master, views
+from batch.audit import AuditFailed
 from batch.context import Context
 from batch.passes import Pass, next_pass
 from shardlake.adapters.readers import FINGERPRINT_PROPERTY, read_manifests, read_positions
 from shardlake.core.chain import advance
-from shardlake.core.errors import Conflict
+from shardlake.core.errors import Conflict, SumOverflow, Terminal
 from shardlake.core.journal import reading
 from shardlake.core.journal.rows import TableRow
 from shardlake.core.ports import Snapshot
 from shardlake.core.view import CompiledView
 
 Step = Callable[[Snapshot, Pass, str], Snapshot]
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +38,30 @@ class Counted:
 def run(context: Context, compiled: Sequence[CompiledView]) -> list[Counted]:
     """Bring the master dataset and all views forward to the journal's newest cut.
 
+    A view that cannot be brought forward does not hold up the others; its error is raised when they are done.
+
     Raises: Conflict if another run was first (what this one had committed stays; run again), AuditFailed if the
-    layers disagree, Corrupt if what is stored contradicts itself.
+    layers disagree, SumOverflow if a view's value does not fit, Corrupt if what is stored contradicts itself.
     """
     base = master.open_master(context)
-    bases = [open_view(context, view, base) for view in compiled]
+    failed: list[Terminal] = []
+    bases = [(view, _or_fail(failed, partial(open_view, context, view, base))) for view in compiled]
     counted = [_forward(context, "master", base, lambda *step: master.append(context, *step))]
-    return counted + [forward_view(context, *found) for found in zip(compiled, bases, strict=True)]
+    for view, opened in bases:
+        if opened is not None:
+            done = _or_fail(failed, partial(forward_view, context, view, opened))
+            counted += [done] if done else []
+    if failed:
+        raise failed[0]
+    return counted
+
+
+def _or_fail(failed: list[Terminal], work: Callable[[], Done]) -> Done | None:
+    try:
+        return work()
+    except (SumOverflow, AuditFailed) as error:
+        failed.append(error)
+        return None
 
 
 def forward_view(context: Context, view: CompiledView, base: Snapshot) -> Counted:

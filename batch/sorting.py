@@ -62,7 +62,7 @@ class Sorted:
                 path,
                 _with_date(self._table.slice(0, 0), day).schema,
                 compression="zstd",
-                compression_level=3,
+                compression_level=1,  # what level 3 saves on texts, it loses again on ids
                 use_dictionary=[*self._dictionaries, *EVERY_ROW],
                 write_statistics=list(statistics),
                 store_schema=False,

@@ -62,6 +62,7 @@ class RecordedPages:
     def discover(self, now_us: int) -> bytes | None:
         """Find nothing."""
         del now_us
+        return None
 
     def merge(self, pages: Sequence[bytes]) -> bytes:
         """Refuse: there are no pages of discovered files."""
@@ -89,7 +90,7 @@ class RecordedPages:
             lines=len(records),
             data=b"\n".join([record.Data for record in records]),
             sequences=_encoded([record.SequenceNumber for record in records]),
-            arrivals_us=np.array([record.ApproximateArrivalTimestamp for record in records]).__mul__(1e6).astype(int),
+            arrivals_us=(np.array([r.ApproximateArrivalTimestamp for r in records]) * 1e6).astype(np.int64),
         )
 
 

@@ -86,6 +86,7 @@ def _same(root: Path, ours: Run, bare: Run) -> None:
     """Compare the sums of all partials, both ways, and how many records there were."""
     if not ours.output.split()[0] == bare.output.split()[0] == str(RECORDS).encode():
         raise AssertionError(f"not {RECORDS} records: {ours.output!r}, bare loop: {bare.output!r}")
+    connection = duckdb.connect()
     for name, (mine, theirs, length) in KEYS.items():
         total = "" if name == "agents" else "sum(bytes__sum), "
         plain = "" if name == "agents" else "sum(b), "
@@ -93,7 +94,7 @@ def _same(root: Path, ours: Run, bare: Run) -> None:
         one = f"SELECT left(strftime(bucket, '%H:%M'), {length}), {mine}, {total}sum(requests__count) FROM {files}"
         two = f"SELECT m, {theirs}, {plain}sum(n) FROM read_parquet('{root}/bare/{name}.partials')"
         for a, b in ((one, two), (two, one)):
-            surplus = duckdb.sql(f"({a} GROUP BY ALL) EXCEPT ALL ({b} GROUP BY ALL) LIMIT 3").fetchall()
+            surplus = connection.execute(f"({a} GROUP BY ALL) EXCEPT ALL ({b} GROUP BY ALL) LIMIT 3").fetchall()
             if surplus:
                 raise AssertionError(f"{name}: {'shardlake' if a == one else 'the bare loop'} alone has {surplus}")
 

@@ -133,6 +133,7 @@ def _metadata(root: Path, table: str) -> MetadataHead | None:
         location = _location(root / CATALOG_FILE, table)
         if location is None:
             return None
+        _check_place(root, location)
         try:
             with translated(f"read the metadata of table {table}"):
                 return msgspec.json.decode(local_path(location).read_bytes(), type=MetadataHead)
@@ -141,6 +142,16 @@ def _metadata(root: Path, table: str) -> MetadataHead | None:
         except msgspec.DecodeError as error:
             raise Corrupt(f"{location} is not the metadata of table {table}: {error}; rebuild the table") from error
     raise Missing(f"the metadata of table {table} is not there: plan again; if that persists, rebuild the table")
+
+
+def _check_place(root: Path, location: str) -> None:
+    """See that a table's files are where its catalog is: a copy must not answer with the files of the original."""
+    path = local_path(location)
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise Corrupt(
+            f"the tables in {root} name their files in {path.parent.parent.parent}: they were moved or copied. Move the "
+            "root back to where it was made; a table format names its files by absolute paths"
+        )
 
 
 def _location(catalog: Path, table: str) -> str | None:

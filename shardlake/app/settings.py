@@ -106,7 +106,6 @@ LIMITS: Final[Mapping[str, str]] = {
     "retry_longest_s": "seconds at most between two tries",
     "poll_interval_s": "seconds between two looks for new files, when there is nothing to read",
     "settle_s": "a file is read when it has not changed for so many seconds",
-    "worker_expiry_s": "seconds without a heartbeat after which a worker is believed dead",
     "batch_rows_max": "rows that one pass of a batch run takes at most",
     "snapshots_max": "snapshots that are kept of each batch table",
     "query_memory": "memory of one query or batch run, such as 4GB",

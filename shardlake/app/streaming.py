@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Self
 
@@ -12,6 +13,8 @@ import pyarrow as pa
 
 from shardlake.adapters.clock import SystemClock, random_name
 from shardlake.adapters.engine import Engine
+from shardlake.adapters.stored import TABLES
+from shardlake.adapters.table_reader import TableReader
 from shardlake.app import compose
 from shardlake.app.logs import Log
 from shardlake.app.settings import Config
@@ -123,6 +126,7 @@ def opened(config: Config, protection: Protection, stop: Callable[[], bool], pro
     try:
         found(journal)
         fix_source(journal, config)
+        check_tables(journal, config)
         context = LaneContext(journal, store, clock, random_name, limits)
         lane = Lane.take(context, LANE, random_name(), config.source.name)
         views = list(compiled_views(config).values())
@@ -168,6 +172,16 @@ def fix_source(journal: Journal, config: Config) -> None:
                 f"source.{name} is {value}, and was {known.get(name)} when {source.name} was first read: set it back, "
                 "or begin with another root, because everything would be counted again"
             )
+
+
+def check_tables(journal: Journal, config: Config) -> None:
+    """See that the journal knows what batch tables have counted, before anything is added to it.
+
+    Raises: Corrupt if it was restored from a backup that is older than they are.
+    """
+    tables = TableReader(Path(config.root) / TABLES)
+    seams = [found.seam for row in reading.read_pointers(journal).values() if (found := tables.load(row.table))]
+    reading.read_beyond(journal, *seams)
 
 
 def protect(config: Config, pack: Pack, environ: Mapping[str, str]) -> Protection:

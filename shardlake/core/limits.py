@@ -22,7 +22,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     retry_longest_s: float = 5.0
     poll_interval_s: float = 0.5
     settle_s: float = 1.0
-    worker_expiry_s: float = 10.0
     batch_rows_max: int = 1_000_000  # rows of entries that one pass of a batch run holds in memory: 1.2 GB
     snapshots_max: int = 10
     query_memory: str = "4GB"

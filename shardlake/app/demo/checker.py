@@ -44,10 +44,8 @@ class Checker:
     def look(self) -> tuple[int, "serving.Answer"]:
         """Ask each view once, each at its own cut; return how many events the last one covers, and that answer."""
         with serving.connect(self.root) as connection:
-            for name in VIEWS:
-                answer = connection.query(f"SELECT * FROM {name}")
-                self._compare(name, answer)
-        return answer.certificate.events, answer
+            answers = [self._asked(connection, name) for name in VIEWS]
+        return answers[-1].certificate.events, answers[-1]
 
     def expected(self, positions: Mapping[str, str]) -> tuple[Cut, Expected]:
         """What the plain count finds at some positions."""
@@ -75,6 +73,11 @@ class Checker:
             for row in pages.decode(store.get(ref)).rows:
                 names.setdefault(f"{head.source}/{row.bucket:04d}", []).append(row.key)
         return names
+
+    def _asked(self, connection: "serving.Connection", name: str) -> "serving.Answer":
+        answer = connection.query(f"SELECT * FROM {name}")
+        self._compare(name, answer)
+        return answer
 
     def _compare(self, name: str, answer: "serving.Answer") -> None:
         _, expected = self.expected(answer.certificate.positions)

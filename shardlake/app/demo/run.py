@@ -14,12 +14,16 @@ from rich.console import Console
 
 import serving
 from shardlake.adapters.clock import SystemClock
+from shardlake.adapters.sqlite_journal import SqliteJournal
+from shardlake.adapters.stored import JOURNAL
+from shardlake.adapters.stored import VIEWS as STORED_VIEWS
 from shardlake.app.demo.check import lacking, miscounted
 from shardlake.app.demo.checker import VIEWS, Checker
 from shardlake.app.demo.generator import Produced, ProducedFile, write_logs
 from shardlake.app.demo.processes import Commands, Running
 from shardlake.app.demo.report import Report, Verdict, show
 from shardlake.core.errors import ConfigError, Terminal
+from shardlake.core.journal import reading
 
 ARRIVAL_S: Final = 14.0  # the generated files arrive over so many seconds
 LOOK_EVERY_S: Final = 1.0
@@ -54,6 +58,7 @@ class Demo:
     stream: Running
     batches: list[Running] = field(default_factory=list)
     killed: bool = False
+    events: int = 0
     looks: int = 0
     positions: Mapping[str, str] = field(default_factory=dict)
 
@@ -64,7 +69,7 @@ class Demo:
                 break
             self.batches.append(self.commands.start("batch", "run"))
             self.story.tell(f"batch run {len(self.batches)} begins")
-        if not self.killed and part >= KILL_AT:
+        if not self.killed and part >= KILL_AT and self.events:
             self.stream.kill()
             self.story.tell(f"stream process {self.stream.process.pid} killed with SIGKILL; another one starts")
             self.stream = self.commands.start("stream", "run")
@@ -75,6 +80,7 @@ class Demo:
         _ = self.stream.is_over
         events, last = self.checker.look()
         self.looks += 1
+        self.events = events
         self.positions = last.certificate.positions
         right = "equal" if not self.checker.differ else f"{self.checker.differ} DIFFER"
         self.story.tell(f"{events:>9,} events inside; {self.checker.answers} answers compared, {right}")
@@ -161,7 +167,15 @@ def _arriving(demo: Demo, clock: SystemClock, source: Path, requests: int) -> Pr
 
 
 def _has_begun(demo: Demo) -> bool:
-    return (demo.commands.root / "journal.db").exists() and (demo.commands.root / "views.json").exists()
+    """Tell whether the stream process has come so far that its root can be asked."""
+    journal = demo.commands.root / JOURNAL
+    if not (journal.exists() and (demo.commands.root / STORED_VIEWS).exists()):
+        return False
+    rows = SqliteJournal(journal, read_only=True)
+    try:
+        return reading.read_registry(rows) is not None
+    finally:
+        rows.close()
 
 
 def _caught_up(demo: Demo, clock: SystemClock, produced: Produced | None) -> None:
@@ -177,7 +191,7 @@ def _caught_up(demo: Demo, clock: SystemClock, produced: Produced | None) -> Non
         part = 1.0 if produced is not None else min(with_events / 4, 1.0)
         demo.advance(part)
         everything = produced is None or not lacking(produced, demo.checker.cut(demo.positions))
-        settled = events == before and everything and all(batch.is_over for batch in demo.batches)
+        settled = events == before and everything and demo.killed and all(batch.is_over for batch in demo.batches)
         if settled and demo.looks >= LOOKS_MIN and len(demo.batches) == len(BATCH_AT):
             return
         before = events
