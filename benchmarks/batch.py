@@ -20,7 +20,7 @@ from benchmarks.data import log_folder
 from benchmarks.harness import Command, compare, verdict
 
 BAR: Final = 2.0
-SHORT_LINES: Final = 400_000  # five rounds of both, and the data, in a minute
+SHORT_LINES: Final = 350_000  # five rounds of both, and the data, in a minute
 LONG_LINES: Final = 1_000_000  # the bar's own
 
 VIEWS: Final = {
@@ -67,8 +67,9 @@ def measure(lines: int) -> int:
         root = Path(folder)
         _configure(root, logs)
         program = Path(sys.executable).with_name("shardlake")
+        _define(program, root)
         both = f"'{program}' stream run --once && '{program}' batch run"
-        ours = Command(["sh", "-c", both], root, before=lambda: _define(program, root))
+        ours = Command(["sh", "-c", both], root, before=lambda: _begin(root))
         plain = [sys.executable, "-m", "benchmarks.bare_batch", str(logs), str(root / "plain")]
         bare = Command(plain, Path(__file__).parents[1], before=lambda: _empty(root / "plain"))
         contest = compare(ours, bare, lambda *_: _same(root, lines))
@@ -88,8 +89,14 @@ def _configure(root: Path, logs: Path) -> None:
 
 
 def _define(program: Path, root: Path) -> None:
+    """Compile the views of a root that is empty else; each run begins with a copy of it."""
+    arguments = [str(program), "--root", str(root / "defined"), "views", "list"]
+    subprocess.run(arguments, cwd=root, stdout=subprocess.DEVNULL, check=True)
+
+
+def _begin(root: Path) -> None:
     _empty(root / "lake")
-    subprocess.run([program, "views", "list"], cwd=root, stdout=subprocess.DEVNULL, check=True)
+    shutil.copytree(root / "defined", root / "lake")
 
 
 def _empty(folder: Path) -> None:

@@ -106,14 +106,14 @@ def test_files_and_seam_move_in_one_commit(world: World) -> None:
     assert {lane: n for _, after, _ in watched.commits for lane, n in after.cut().items()} == {0: 3, 1: 3}
 
 
-@pytest.mark.parametrize("commits", [0, 1, 2])
+@pytest.mark.parametrize("commits", [0, 1])
 def test_a_run_that_stops_between_two_commits_is_repeated_exactly(world: World, commits: int) -> None:
     commit(world)
     batch(world)
     commit(world, "b")
     commit(world)
     with pytest.raises(Conflict):
-        batch(world, Watched(world, fail_after=commits)) or batch(world, Watched(world, fail_after=0))
+        batch(world, Watched(world, fail_after=commits))
     check(world)
     batch(world)
     check(world)
@@ -203,7 +203,7 @@ def test_a_table_of_another_definition_is_made_anew(world: World) -> None:
     assert (before.table != after.table, after.fingerprint) == (True, narrow.fingerprint)
     found = world.tables.load(after.table)
     assert found is not None
-    assert found.seam.cut() == {0: 3}
+    assert found.seam.cut() == {0: 3, 1: 2}
 
 
 def test_what_a_commit_adds_was_flushed_before_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
