@@ -149,8 +149,8 @@ def _check_place(root: Path, location: str) -> None:
     path = local_path(location)
     if not path.resolve().is_relative_to(root.resolve()):
         raise Corrupt(
-            f"the tables in {root} name their files in {path.parent.parent.parent}: they were moved or copied. Move the "
-            "root back to where it was made; a table format names its files by absolute paths"
+            f"the tables in {root} name their files in {path.parent.parent.parent}: they were moved or copied. Move "
+            "the root back to where it was made; a table format names its files by absolute paths"
         )
 
 

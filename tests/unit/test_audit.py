@@ -42,7 +42,9 @@ def commit(world: World, lane: int, *, minute: int = 0) -> int:
     shard = ("a", "b")[lane]
     begin = len(world.produced[shard])
     pages, ids = ("/", "/a", None, "/"), (f"{begin}", None, f"{begin}x", f"{begin}")
-    world.produced[shard].extend(Click(minute, None, page, 2, 0.1, found) for page, found in zip(pages, ids, strict=True))
+    world.produced[shard].extend(
+        Click(minute, None, page, 2, 0.1, found) for page, found in zip(pages, ids, strict=True)
+    )
     worker = world.now[lane]
     return worker.committer.commit(world.chunk(worker, {shard: 4})).n
 

@@ -87,6 +87,7 @@ class Watched(RacingTables):
 
 
 def test_each_side_is_counted_with_its_null_windows_and_without_duplicates(world: World) -> None:
+    made = check(world)
     for _ in range(2):
         commit(world)
         commit(world, "b")
@@ -181,7 +182,7 @@ def test_a_hole_stops_the_run(world: World) -> None:
     put = world.store.put("forged", {"m": stored.encode(Manifest(0, head.n + 1, "clicks", (hole,), Counts()))})
     assert head.state is not None
     world.inner.transact(operations.commit(head, "forged", put["m"], head.state, {}).writes)
-    with pytest.raises(Corrupt, match="shard a: records between .* are missing"):
+    with pytest.raises(Corrupt, match=r"shard a: records between .* are missing"):
         batch(world)
 
 

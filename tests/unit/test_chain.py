@@ -85,7 +85,7 @@ def test_empty_ranges_are_part_of_the_chain() -> None:
 @pytest.mark.parametrize("ended", [[], [("p", "-", at(9))], [("p", "-", "~")]], ids=["nothing", "some", "one of two"])
 def test_a_child_before_the_end_of_its_parents_is_an_error(ended: list[tuple[str, str, str]]) -> None:
     child = entry(("c", "-", at(1)), parents={"c": ("p", "q")})
-    with pytest.raises(Corrupt, match="its parent [pq] has not ended"):
+    with pytest.raises(Corrupt, match=r"its parent [pq] has not ended"):
         advance(NOTHING, [*(entry(found) for found in ended), child])
 
 

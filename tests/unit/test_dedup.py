@@ -1,4 +1,4 @@
-"""Duplicates are decided once, by position, in a shard and its ancestors, and remembered across entries and restarts."""
+"""Duplicates are decided once, by position, in a shard and its ancestors, and known across entries and restarts."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,11 @@ def clicks(ids: Ids) -> list[Click]:
 
 
 def marked(
-    seen: Seen, shards: Mapping[str, Ids], ancestors: Mapping[str, tuple[str, ...]] | None = None, *, remember: bool = True
+    seen: Seen,
+    shards: Mapping[str, Ids],
+    ancestors: Mapping[str, tuple[str, ...]] | None = None,
+    *,
+    remember: bool = True,
 ) -> list[bool]:
     """Mark a chunk of some shards' ids, and remember what was new."""
     slices, at = [], 0

@@ -219,7 +219,9 @@ def test_log_times_are_utc_wherever_the_process_lives(far_from_utc: None) -> Non
 
 def test_the_engine_works_in_utc_wherever_the_process_lives(far_from_utc: None) -> None:
     engine = Engine()
-    found = engine.table("SELECT CAST(TIMESTAMPTZ '2026-03-01 00:00:00+00' AS VARCHAR) AS t, current_setting('TimeZone') z")
+    found = engine.table(
+        "SELECT CAST(TIMESTAMPTZ '2026-03-01 00:00:00+00' AS VARCHAR) AS t, current_setting('TimeZone') z"
+    )
     assert found.to_pylist() == [{"t": "2026-03-01 00:00:00+00", "z": "UTC"}]
     engine.close()
 

@@ -1,4 +1,4 @@
-"""What is stored says its format: a newer one is refused with a clear error, and names on disk do not change unnoticed."""
+"""What is stored says its format: a newer one is refused, and names on disk do not change unnoticed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,9 @@ ROWS = (
     TableRow("v", "t", "f"),
 )
 OBJECTS = (
-    Manifest(1, 4, "clicks", (RangeRow("a", "-", "~", "gap"),), Counts(3, 2, 1), {"a": ("p",)}, (1, 2), REF, (PARTIAL,)),
+    Manifest(
+        1, 4, "clicks", (RangeRow("a", "-", "~", "gap"),), Counts(3, 2, 1), {"a": ("p",)}, (1, 2), REF, (PARTIAL,)
+    ),
     Carried((IdLog(REF, 3, 9),), (REF,), ("p",)),
     LaneState({"a": HeldShard("-", ("p",), ("p",))}, (IdLog(REF, 3, 9),), (REF,)),
     Positions({"a": "~"}, {"a": ("p",)}, Counts(1), 5, (RangeRow("a", "-", "~", "gap"),)),
@@ -74,7 +76,11 @@ def test_a_newer_object_is_refused(value: Any) -> None:
 def test_a_newer_page_is_refused() -> None:
     page = pages.encode(2, [FileRow(1, 0, "a.gz", "e", 5, 17)])
     assert pages.decode(page).rows == (FileRow(1, 0, "a.gz", "e", 5, 17),)
-    for read in (pages.decode, lambda data: pages.merge([page, data]), lambda data: pages.Manifest.from_pages(2, [data])):
+    for read in (
+        pages.decode,
+        lambda data: pages.merge([page, data]),
+        lambda data: pages.Manifest.from_pages(2, [data]),
+    ):
         with pytest.raises(FormatTooNew, match="a page of discovered files has format 2"):
             read(newer(page))
 
@@ -205,9 +211,9 @@ AS: dict[str, object] = {
         f'"ids":[{_LOG}],"pages":[{_REF}],"format":1}}'
     ).encode(),
     "positions": (
-        '{"upto":{"a":"~"},"parents":{"a":["p"]},"counts":{"rows":1,"duplicates":0,"letters":0},"newest_us":5,'
-        '"gaps":[["a","-","~","gap"]],"format":1}'
-    ).encode(),
+        b'{"upto":{"a":"~"},"parents":{"a":["p"]},"counts":{"rows":1,"duplicates":0,"letters":0},"newest_us":5,'
+        b'"gaps":[["a","-","~","gap"]],"format":1}'
+    ),
 }
 
 

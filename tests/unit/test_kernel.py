@@ -6,14 +6,22 @@ from pathlib import Path
 
 import pytest
 
-LINT = [str(Path(sys.executable).parent / "ruff"), "check", "--no-cache", "--select", "TID251,DTZ005,DTZ011,NPY002,S311"]
+LINT = [
+    str(Path(sys.executable).parent / "ruff"),
+    "check",
+    "--no-cache",
+    "--select",
+    "TID251,DTZ005,DTZ011,NPY002,S311",
+]
 
 
 def linted(root: Path, *paths: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*LINT, *paths], cwd=root, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("folder", ["shardlake/core", "shardlake/adapters", "shardlake/packs", "streams", "batch", "serving"])
+@pytest.mark.parametrize(
+    "folder", ["shardlake/core", "shardlake/adapters", "shardlake/packs", "streams", "batch", "serving"]
+)
 def test_clock_and_chance_are_arguments(root: Path, folder: str) -> None:
     ran = linted(root, folder)
     assert ran.returncode == 0, ran.stdout

@@ -1,3 +1,4 @@
+# long: all that can happen to one lane, on one desk
 """A lane in its owner's hands: what happens when answers are lost, commits land late, others write, and shards move."""
 
 from collections.abc import Mapping, Sequence
@@ -166,7 +167,7 @@ def test_a_busy_journal_is_tried_again_after_growing_pauses(desk: Desk) -> None:
 
     class Busy(MemoryJournal):
         def transact(self, writes: Sequence[Write]) -> None:
-            raise Transient("busy")
+            raise Transient(f"busy, with {len(writes)} writes")
 
     lane._journal = Busy()
     with pytest.raises(Transient, match="out of reach"):
@@ -233,7 +234,7 @@ def test_a_lane_that_is_fenced_again_and_again_is_given_up(desk: Desk) -> None:
     inner = desk.inner
 
     class Fenced(MemoryJournal):
-        get = staticmethod(inner.get)  # type: ignore[assignment]
+        get = staticmethod(inner.get)
 
         def transact(self, writes: Sequence[Write]) -> None:
             inner.transact(operations.fence(reading.read_head(inner, 0), f"fence-{next(desk.ids)}").writes)
