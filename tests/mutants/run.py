@@ -119,6 +119,12 @@ def apply(mutant: Mutant, copy: Path) -> None:
             raise BadPatch(f"{mutant.patch.name} makes {name} no Python: {error}") from error
 
 
+def take_back(mutant: Mutant, copy: Path) -> None:
+    """Undo what `apply` did; nothing if the patch did not fit."""
+    command = ["git", "apply", "--reverse", "--whitespace=nowarn", str(mutant.patch)]
+    subprocess.run(command, cwd=copy, env=environment(copy), capture_output=True, check=False)
+
+
 def run_tests(copy: Path, tests: Iterable[str]) -> tuple[int | None, str]:
     """Run some tests in a copy. Returns pytest's exit code, None if it was not over in time, and its output."""
     options = ["-q", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--tb=short"]
@@ -173,17 +179,18 @@ def sound(mutants: Sequence[Mutant]) -> str:
 
 
 def check(mutants: Sequence[Mutant]) -> list[Outcome]:
-    """Apply each patch to a copy of its own and name a file of each test; run nothing."""
+    """Apply each patch to a copy, take it back, and name a file of each test; run nothing."""
     outcomes = []
-    for mutant in mutants:
-        missing = [test for test in mutant.kills if not (ROOT / test.partition("::")[0]).is_file()]
-        with copy_of(ROOT) as copy:
+    with copy_of(ROOT) as copy:
+        for mutant in mutants:
+            missing = [test for test in mutant.kills if not (ROOT / test.partition("::")[0]).is_file()]
             try:
                 apply(mutant, copy)
                 fault = f"no such test: {', '.join(missing)}" if missing else ""
             except BadPatch as error:
                 fault = str(error)
-        outcomes.append(Outcome(mutant, BROKEN if fault else "applies", fault))
+            take_back(mutant, copy)
+            outcomes.append(Outcome(mutant, BROKEN if fault else "applies", fault))
     return outcomes
 
 

@@ -10,11 +10,14 @@ import pytest
 
 from shardlake.adapters.engine import Engine
 from shardlake.core.errors import OutcomeUnknown
+from shardlake.core.journal.objects import IdLog
+from shardlake.core.journal.rows import ObjectRef
 from shardlake.core.limits import Limits
 from shardlake.testing.plain import Click
 from shardlake.testing.world import World
 from streams.committer import Committer
 from streams.dedup import RUNS_MAX, Halves, Seen, ShardIds, fresh_ids, hash_ids
+from streams.lane import union, within_horizon
 
 Ids = Sequence[str | None]
 ENGINE = Engine()
@@ -231,3 +234,36 @@ def test_memory_is_bounded_by_the_horizon(world: World) -> None:
     assert holds(committer, "a", ["0.0", "11.1"]) == [False, True]
     world.take(0)
     assert holds(world.now[0].committer, "a", ["9.0", "10.0"]) == [False, True]
+
+
+# --------------------------------------------------------------------------------------------------- the horizon
+
+
+def log(ids: int, arrival_us: int) -> IdLog:
+    return IdLog(ObjectRef(f"{arrival_us}", 1, ""), ids, arrival_us)
+
+
+def test_the_horizon_forgets_what_newer_ids_alone_fill() -> None:
+    logs = [log(4, 1), log(4, 2), log(4, 3), log(4, 4)]
+    kept = within_horizon(logs, Limits(ids_max=8))
+    assert kept == (logs[2], logs[3]), "at least the limit, and not one log more"
+    assert within_horizon(logs, Limits(ids_max=9)) == tuple(logs[1:])
+    assert within_horizon(logs, Limits(ids_max=100)) == tuple(logs)
+
+
+def test_the_horizon_forgets_what_arrived_too_long_ago() -> None:
+    logs = [log(1, 0), log(1, 1_000_000), log(1, 2_000_000)]
+    assert within_horizon(logs, Limits(ids_age_s=1.0)) == tuple(logs[1:])
+    assert within_horizon(logs, Limits(ids_age_s=2.0)) == tuple(logs)
+
+
+def test_a_shard_that_is_read_from_its_beginning_keeps_its_own() -> None:
+    """What was committed last is never too old, however long ago it arrived."""
+    logs = [log(1, 9_000_000), log(1, 0), log(1, 500_000)]
+    assert within_horizon(logs, Limits(ids_age_s=1.0)) == tuple(logs)
+    assert within_horizon(logs, Limits(ids_age_s=1.0, ids_max=2)) == tuple(logs[1:])
+
+
+def test_joined_logs_are_each_there_once_in_their_first_place() -> None:
+    one, two, three = log(1, 1), log(1, 2), log(1, 3)
+    assert union((one, two), (two, three, one)) == (one, two, three)

@@ -13,13 +13,13 @@ from shardlake.adapters.memory_journal import MemoryJournal
 from shardlake.core.errors import Conflict, Corrupt, OutcomeUnknown, Transient
 from shardlake.core.journal import objects as stored
 from shardlake.core.journal import operations, reading
-from shardlake.core.journal.objects import Carried, Counts, IdLog, Manifest, RangeRow
+from shardlake.core.journal.objects import Carried, Counts, Manifest, RangeRow
 from shardlake.core.journal.port import Write
 from shardlake.core.journal.rows import Entry, ObjectRef, ShardRow
 from shardlake.core.limits import Limits
 from shardlake.core.positions import Position
 from shardlake.testing.late import Fault, LateJournal
-from streams.lane import Lane, LaneContext, LaneLost, Prepared, union, within_horizon
+from streams.lane import Lane, LaneContext, LaneLost, Prepared
 
 LIMITS = Limits(retry_first_s=1.0, retry_longest_s=3.0, commit_retries_max=4)
 PARENTS = {"a": (), "b": (), "c": ("a",), "d": ("a", "b"), "e": ("c",)}
@@ -359,27 +359,6 @@ def test_a_scope_reaches_back_to_all_ancestors(desk: Desk) -> None:
     assert two.state.shards["e"].ancestors == ("a", "c"), "a grandchild knows its grandparents"
 
 
-# --------------------------------------------------------------------------------------------------- the horizon
-
-
-def log(ids: int, arrival_us: int) -> IdLog:
-    return IdLog(ObjectRef(f"{arrival_us}", 1, ""), ids, arrival_us)
-
-
-def test_the_horizon_forgets_what_newer_ids_alone_fill() -> None:
-    logs = [log(4, 1), log(4, 2), log(4, 3), log(4, 4)]
-    kept = within_horizon(logs, Limits(ids_max=8))
-    assert kept == (logs[2], logs[3]), "at least the limit, and not one log more"
-    assert within_horizon(logs, Limits(ids_max=9)) == tuple(logs[1:])
-    assert within_horizon(logs, Limits(ids_max=100)) == tuple(logs)
-
-
-def test_the_horizon_forgets_what_arrived_too_long_ago() -> None:
-    logs = [log(1, 0), log(1, 1_000_000), log(1, 2_000_000)]
-    assert within_horizon(logs, Limits(ids_age_s=1.0)) == tuple(logs[1:])
-    assert within_horizon(logs, Limits(ids_age_s=2.0)) == tuple(logs)
-
-
 def test_a_lane_forgets_as_it_goes(desk: Desk) -> None:
     lane = desk.take(limits=Limits(ids_max=5))
     lane.adopt("a")
@@ -387,11 +366,6 @@ def test_a_lane_forgets_as_it_goes(desk: Desk) -> None:
         lane.commit(ready("a", at(n - 1) if n else "-", at(n), ids=2))
     assert [found.ids for found in lane.state.ids] == [2, 2, 2]
     assert lane.state.ids[-1].segment.name.startswith("lanes/0000/000000000008-")
-
-
-def test_joined_logs_are_each_there_once_in_their_first_place() -> None:
-    one, two, three = log(1, 1), log(1, 2), log(1, 3)
-    assert union((one, two), (two, three, one)) == (one, two, three)
 
 
 @pytest.mark.parametrize("fault", ["lost", "late", "busy"])
