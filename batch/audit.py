@@ -26,17 +26,17 @@ class AuditFailed(Corrupt):
 
 
 def difference_sql(view: CompiledView, ours: str, theirs: str) -> str:
-    """A SELECT of the rows that stand on one side only; `side` is positive for ours. Empty if the sides are equal.
+    """A SELECT of the rows that stand on one side only; `_side` is positive for ours. Empty if the sides are equal.
 
     Bounded values of equal keys may differ by the sum of both sides' bounds. NULL, NaN and infinities must be equal,
     but where both sides' bounds are infinite: there a sum overflows in one order and not in another.
     """
     exact = ", ".join(f'"{c.name}"' for c in view.columns if c.audit == "exact")
-    bounded = [(f"v{i}", c) for i, c in enumerate(c for c in view.columns if c.audit != "exact")]
+    bounded = [(f"_v{i}", c) for i, c in enumerate(c for c in view.columns if c.audit != "exact")]
     values = "".join(f', "{c.name}" AS {v}, ({c.bound or 0})::DOUBLE AS {v}_bound' for v, c in bounded)
     sums = "".join(
-        f", sum(side * {v}) AS {v}_off, sum({v}_bound) AS {v}_within, min({v}_bound) AS {v}_least"
-        f", sum(side * ({v} IS NOT NULL)::INTEGER) AS {v}_lone, min({v}) IS NOT DISTINCT FROM max({v}) AS {v}_same"
+        f", sum(_side * {v}) AS {v}_off, sum({v}_bound) AS {v}_within, min({v}_bound) AS {v}_least"
+        f", sum(_side * ({v} IS NOT NULL)::INTEGER) AS {v}_lone, min({v}) IS NOT DISTINCT FROM max({v}) AS {v}_same"
         for v, _ in bounded
     )
     off = "".join(
@@ -45,9 +45,9 @@ def difference_sql(view: CompiledView, ours: str, theirs: str) -> str:
         for v, _ in bounded
     )
     return (
-        f"SELECT * FROM (SELECT {exact}, sum(side) AS side{sums} FROM ("
-        f"SELECT {exact}{values}, 1 AS side FROM {ours} UNION ALL SELECT {exact}{values}, -1 AS side FROM {theirs}"
-        f") GROUP BY {exact}) WHERE side <> 0{off}"
+        f"SELECT * FROM (SELECT {exact}, sum(_side) AS _side{sums} FROM ("
+        f"SELECT {exact}{values}, 1 AS _side FROM {ours} UNION ALL SELECT {exact}{values}, -1 AS _side FROM {theirs}"
+        f") GROUP BY {exact}) WHERE _side <> 0{off}"
     )
 
 

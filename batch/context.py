@@ -50,8 +50,3 @@ class Context:
 def quoted(text: str) -> str:
     """Write text as a SQL literal."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def identifier(name: str) -> str:
-    """Write a name as a SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'

@@ -15,7 +15,7 @@ from batch.context import Context
 from batch.passes import Pass, next_pass
 from shardlake.adapters.readers import FINGERPRINT_PROPERTY, read_manifests, read_positions
 from shardlake.core.chain import advance
-from shardlake.core.errors import Conflict, SumOverflow, Terminal
+from shardlake.core.errors import Conflict, SqlFailed, Terminal
 from shardlake.core.journal import reading
 from shardlake.core.journal.rows import TableRow
 from shardlake.core.ports import Snapshot
@@ -41,7 +41,7 @@ def run(context: Context, compiled: Sequence[CompiledView]) -> list[Counted]:
     A view that cannot be brought forward does not hold up the others; its error is raised when they are done.
 
     Raises: Conflict if another run was first (what this one had committed stays; run again), AuditFailed if the
-    layers disagree, SumOverflow if a view's value does not fit, Corrupt if what is stored contradicts itself.
+    layers disagree, SqlFailed if a view fails on its rows, Corrupt if what is stored contradicts itself.
     """
     base = master.open_master(context)
     failed: list[Terminal] = []
@@ -59,7 +59,7 @@ def run(context: Context, compiled: Sequence[CompiledView]) -> list[Counted]:
 def _or_fail(failed: list[Terminal], work: Callable[[], Done]) -> Done | None:
     try:
         return work()
-    except (SumOverflow, AuditFailed) as error:
+    except (SqlFailed, AuditFailed) as error:
         failed.append(error)
         return None
 

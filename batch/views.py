@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from batch import audit
-from batch.context import Context, identifier, quoted
+from batch.context import Context, quoted
 from batch.passes import Pass
 from shardlake.adapters.crashpoints import reach
 from shardlake.adapters.readers import POSITIONS_PROPERTY
-from shardlake.core.combine import Part, combined_sql, read_parquet
+from shardlake.adapters.table_files import checked
+from shardlake.core.combine import Part, combined_sql, identifier, read_parquet
 from shardlake.core.journal.objects import Manifest
 from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.schema import Column
@@ -93,7 +94,7 @@ def fill(context: Context, view: CompiledView, source: Snapshot) -> Snapshot:
     made = context.tables.create(f"{view.name}_{context.new_id()}", columns(view), PARTITION if view.window else None)
     if not source.seam.marks:
         return made
-    rows = read_parquet([file.path for file in source.files]) if source.files else ""
+    rows = read_parquet([checked(file) for file in source.files]) if source.files else ""
     context.engine.run(f"CREATE OR REPLACE TEMP TABLE {FRESH} AS {_partial(view, rows)}")
     try:
         everything = Pass((), (), source.seam)
@@ -126,7 +127,7 @@ def _write(context: Context, view: CompiledView, base: Snapshot, date: str, old:
     windows = _windows(context, view, fresh)
     parts = [Part(fresh, (), windows)]
     if old is not None:
-        parts.append(Part.file(old.path, old.windows, old.rows))
+        parts.append(Part.file(checked(old), old.windows, old.rows))
     extra = f", DATE {quoted(date)} AS {PARTITION}" if view.window else ""
     order = ", ".join(map(identifier, view.keys))
     sql = f"SELECT *{extra} FROM ({combined_sql(view, parts)}) ORDER BY {order}"
@@ -145,6 +146,7 @@ def _windows(context: Context, view: CompiledView, fresh: str) -> Windows | None
 
 
 def _date(window: str) -> str:
-    """The date by which a row is partitioned; a row whose window is NULL or infinite has a place too."""
+    """The date by which a row is partitioned; a row whose window is NULL, infinite or far away has a place too."""
     name = identifier(window)
-    return f"(CASE WHEN isfinite({name}) THEN CAST({name} AS DATE) ELSE DATE '1970-01-01' END)"
+    known = f"{name} >= TIMESTAMP '0001-01-01' AND {name} < TIMESTAMP '9999-12-31'"
+    return f"(CASE WHEN {known} THEN CAST({name} AS DATE) ELSE DATE '1970-01-01' END)"

@@ -64,6 +64,11 @@ class RecordedPages:
         del now_us
         return None
 
+    @property
+    def waiting(self) -> int:
+        """Recorded pages are all there."""
+        return 0
+
     def merge(self, pages: Sequence[bytes]) -> bytes:
         """Refuse: there are no pages of discovered files."""
         raise NotImplementedError(f"{len(pages)} pages of discovered files, where nothing is discovered")

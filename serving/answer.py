@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from serving.certificate import Certificate, certify
 from serving.plan import plan
 from serving.session import Session
+from shardlake.adapters.table_files import checked
 from shardlake.core.combine import Part, finalized_sql, read_parquet
 from shardlake.core.errors import Missing, QueryRefused
 from shardlake.core.journal.port import Journal
@@ -87,9 +88,9 @@ def view_parts(plan: ViewPlan, store: ObjectStore) -> list[Part]:
     parts = [Part.file(store.path(p.object), p.windows, p.rows) for p in plan.partials]
     files = plan.batch.files if plan.batch else ()
     if plan.from_master:
-        parts += [_computed(view, [file.path for file in files])] if files else []
+        parts += [_computed(view, [checked(file) for file in files])] if files else []
     else:
-        parts += [Part.file(file.path, file.windows, file.rows) for file in files]
+        parts += [Part.file(checked(file), file.windows, file.rows) for file in files]
     if plan.segments:
         parts.append(_computed(view, [store.path(ref) for ref in plan.segments]))
     return parts

@@ -7,10 +7,12 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import duckdb
 
+from shardlake.core.combine import identifier
 from shardlake.core.errors import Missing, QueryRefused, SumOverflow, Terminal
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Session:
     def __init__(self, threads: int, memory: str, timeout_s: float) -> None:
         self._connection = duckdb.connect()
         self._timeout_s = timeout_s
+        self._paths: tuple[str, ...] = ()
         for name, value in SETTINGS.items():
             self._connection.execute(f"SET {name} = {value}")
         self._connection.execute(f"SET threads = {threads}")
@@ -57,20 +60,25 @@ class Session:
             raise QueryRefused(f"the query cannot be read: {error}") from error
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise QueryRefused("a query is one SELECT (or WITH ... SELECT); views are defined in .sql files")
+        closed = duckdb.connect(config={"enable_external_access": "false"})  # binding would open files that are named
         try:
-            return {str(name) for name in self._connection.get_table_names(sql)}
+            with _Limit(closed, self._timeout_s):
+                return {str(name) for name in closed.get_table_names(sql)}
         except duckdb.Error:
             words = {word.lower() for word in re.findall(r"\w+", sql)}
             return {view for view in views if view.lower() in words}
+        finally:
+            closed.close()
 
     def define(self, relations: Mapping[str, str], paths: Sequence[str]) -> None:
         """Define each view by its SQL over some files, and close the door to everything else."""
+        self._paths = tuple(paths)
         allowed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
         self._connection.execute(f"SET allowed_paths = [{allowed}]")
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
         for name, sql in relations.items():
-            self._run(partial(self._connection.execute, f'CREATE TEMP VIEW "{name}" AS {sql}'))
+            self._run(partial(self._connection.execute, f"CREATE TEMP VIEW {identifier(name)} AS {sql}"))
 
     def rows(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run a SELECT: names of its columns, and its rows as Python values."""
@@ -98,9 +106,9 @@ class Session:
             raise Timeout(f"the query ran for more than {self._timeout_s:g} s (limits.query_timeout_s)") from error
         except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
             raise SumOverflow(f"a value does not fit its column: {str(error).splitlines()[0]}") from error
-        except duckdb.IOException as error:
-            raise Missing(f"a planned file is gone: {error}") from error
         except duckdb.Error as error:
+            if any(not Path(path).exists() for path in self._paths):  # behind closed doors that is a permission error
+                raise Missing(f"a planned file is gone: {error}") from error
             raise QueryRefused(f"the query failed: {error}") from error
 
 

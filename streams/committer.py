@@ -90,7 +90,7 @@ class Committer:
         logs = self.lane.state.ids
         if self._schema.event_id is None or len(logs) < self._limits.id_logs_max:
             return None
-        half = logs[: len(logs) // 2]
+        half = logs[: max(1, len(logs) // 2)]
         tables = [fresh_ids(self._store, log, self._schema.event_id) for log in half]
         rows = to_parquet(pa.concat_tables(tables))
         return Fold(len(half), rows, sum(log.ids for log in half), max(log.arrival_us for log in half))

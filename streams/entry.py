@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from shardlake.adapters.arrow import bools
 from shardlake.adapters.engine import Engine
-from shardlake.core.errors import SumOverflow
+from shardlake.core.errors import SqlFailed
 from shardlake.core.journal.objects import Counts, Manifest, PartialRef, RangeRow
 from shardlake.core.journal.rows import ObjectRef
 from shardlake.core.limits import Limits
@@ -150,7 +150,7 @@ def _partials(
     for view in views if events.num_rows else ():
         try:
             rows = engine.table(view.partial.replace(EVENTS, "events"), {"events": events})
-        except SumOverflow:  # the entry is committed without this partial, and the view's answers say why they fail
+        except SqlFailed:  # the entry is committed without this partial, and the view's answers say why they fail
             failed.append(view.name)
         else:
             done.append(_Partial(view, rows, windows_of(rows, view, limits)))

@@ -61,7 +61,7 @@ class Loop:
                 continue
             self._commit()
             if not worked:
-                if once:
+                if once and not self.source.waiting:
                     break
                 self.observer.idle()
                 self.clock.sleep_s(max(self.limits.poll_interval_s, LOOK_SHARE * self._looked_s))

@@ -1,14 +1,15 @@
 """The SQL engine: DuckDB, with the settings that make results repeatable and errors ours."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import duckdb
 
 from shardlake.adapters.disk import sync_folder, translated
-from shardlake.core.errors import SumOverflow, Transient
+from shardlake.core.errors import SqlFailed, SumOverflow, Transient
 
 if TYPE_CHECKING:
     import pyarrow as pa  # a query that prints its answer does without it
@@ -36,25 +37,22 @@ class Engine:
     def table(self, sql: str, tables: Mapping[str, "pa.Table"] | None = None) -> "pa.Table":
         """Run a SELECT, in which each of `tables` can be named, and return its rows.
 
-        Raises: SumOverflow if a value does not fit its column.
+        Raises: SumOverflow if a value does not fit its column; SqlFailed if it fails otherwise; Transient.
         """
         given = tables or {}
         for name, table in given.items():
             self._connection.register(name, table)
         try:
-            return self._connection.sql(sql).to_arrow_table()
-        except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
-            raise SumOverflow(f"a value does not fit its column: {str(error).splitlines()[0]}") from error
+            with _translated():
+                return self._connection.sql(sql).to_arrow_table()
         finally:
             for name in given:
                 self._connection.unregister(name)
 
     def run(self, sql: str) -> None:
-        """Run a statement whose result nobody wants. Raises: SumOverflow as `table`."""
-        try:
+        """Run a statement whose result nobody wants. Raises: as `table`."""
+        with _translated():
             self._connection.execute(sql)
-        except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
-            raise SumOverflow(f"a value does not fit its column: {str(error).splitlines()[0]}") from error
 
     def copy(self, sql: str, path: str) -> tuple[int, int]:
         """Write a SELECT's rows to a new Parquet file, durably; return rows and bytes.
@@ -63,10 +61,7 @@ class Engine:
         """
         target = path.replace("'", "''")
         with translated(f"write {path}"):
-            try:
-                self.run(f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3)")
-            except duckdb.IOException as error:
-                raise Transient(f"cannot write {path}: {error}") from error
+            self.run(f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3)")
             with Path(path).open("rb+") as file:
                 os.fsync(file.fileno())
                 length = os.fstat(file.fileno()).st_size
@@ -77,3 +72,19 @@ class Engine:
     def close(self) -> None:
         """Give its memory back."""
         self._connection.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
+        raise SumOverflow(f"a value does not fit its column: {_first_line(error)}") from error
+    except duckdb.IOException as error:
+        raise Transient(f"files cannot be read or written: {_first_line(error)}; free space, then try again") from error
+    except duckdb.Error as error:
+        raise SqlFailed(f"the engine cannot run this: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -6,6 +6,7 @@ before it becomes visible. A snapshot that somebody else made has none; then the
 table's manifests.
 """
 
+import hashlib
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -117,11 +118,19 @@ def sidecar_path(folder: Path, snapshot_id: int) -> Path:
     return folder / INDEX_FOLDER / f"{snapshot_id}.json"
 
 
+def encode_sidecar(sidecar: Sidecar) -> bytes:
+    """Write a sidecar: a line with the SHA-256 of the rest, then JSON."""
+    data = msgspec.json.encode(sidecar)
+    return hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+
+
 def read_sidecar(folder: Path, snapshot_id: int) -> Sidecar | None:
     """Read a snapshot's sidecar; None if it is missing, damaged or of another version: it can be made again."""
     try:
         with translated(f"read the index of {folder}"):
-            data = sidecar_path(folder, snapshot_id).read_bytes()
+            checksum, _, data = sidecar_path(folder, snapshot_id).read_bytes().partition(b"\n")
+        if hashlib.sha256(data).hexdigest().encode() != checksum:
+            return None
         found = msgspec.json.decode(data, type=Sidecar)
     except (FileNotFoundError, msgspec.DecodeError):
         return None

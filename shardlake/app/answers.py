@@ -11,6 +11,7 @@ import msgspec
 
 from shardlake.app.output import show_table
 from shardlake.app.text import cell, plain, utc
+from shardlake.core.errors import QueryRefused
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,8 +73,16 @@ def certificate_facts(certificate: "Certificate") -> dict[str, Any]:
 
 def as_json(answer: "Rows") -> dict[str, Any]:
     """An answer as one JSON value: its columns, its rows as objects, and its certificate."""
+    _check_names(answer)
     rows = [dict(zip(answer.columns, map(plain, row), strict=True)) for row in answer.rows]
     return {"columns": list(answer.columns), "rows": rows, "certificate": answer.certificate.to_dict(positions=True)}
+
+
+def _check_names(answer: "Rows") -> None:
+    """Objects cannot hold two values under one name. Raises: QueryRefused."""
+    twice = [name for name in answer.columns if list(answer.columns).count(name) > 1]
+    if twice:
+        raise QueryRefused(f"two columns are called {twice[0]}, of which JSON can keep one: name them apart with AS")
 
 
 def write_table(answer: "Rows", limit: int) -> None:
@@ -89,6 +98,7 @@ def lines(answer: "Rows", how: str) -> Iterator[str]:
     if how == "csv":
         yield from _csv(answer.columns, answer.rows)
         return
+    _check_names(answer)
     objects = (
         msgspec.json.encode(dict(zip(answer.columns, map(plain, row), strict=True))).decode() for row in answer.rows
     )

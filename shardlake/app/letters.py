@@ -97,7 +97,7 @@ class Letters:
         if not self._paths:
             return []
         found: Sequence[dict[str, Any]] = self._engine.table(
-            sql.replace("{letters}", read_parquet(self._paths))
+            sql.replace("{letters}", read_parquet(self._paths), 1)  # a reason may hold the same word
         ).to_pylist()
         return found
 

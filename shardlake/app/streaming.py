@@ -97,8 +97,6 @@ def stream(config: Config, environ: Mapping[str, str], log: Log, stop: Callable[
     progress, clock = Progress(log), SystemClock()
     protection = protect(config, load_pack(config), environ)
     log.info("started", root=config.root, source=config.source.path, views=", ".join(compiled_views(config)))
-    if once:
-        _let_settle(config, clock)
     pause = config.limits.retry_first_s
     while True:
         before = progress.entries
@@ -146,7 +144,18 @@ def file_settings(config: Config) -> FileSettings:
             "source.path is not set: say where the log files are, with --source, in SHARDLAKE_SOURCE_PATH or in "
             "shardlake.toml"
         )
+    _check_apart(Path(config.root), Pattern.of(source.path))
     return FileSettings(source.name, source.path, source.buckets, source.on_change, source.on_gap, source.discover_max)
+
+
+def _check_apart(root: Path, pattern: Pattern) -> None:
+    """See that the source does not read what is stored. Raises: ConfigError."""
+    with suppress(ValueError):
+        below = root.resolve().relative_to(Path(pattern.root).resolve())
+        if not any(part.startswith(".") for part in below.parts) and pattern.reaches(f"{below.as_posix()}/objects"):
+            raise ConfigError(
+                f"root {root} lies among the log files of {pattern.root}, which would be read as logs: choose another"
+            )
 
 
 def found(journal: Journal) -> None:
@@ -198,16 +207,6 @@ def protect(config: Config, pack: Pack, environ: Mapping[str, str]) -> Protectio
     return Protection.of(
         pack.schema, pack.derived, mask=chosen.mask, hashed=chosen.hash, drop=chosen.drop, key=os.fsencode(key)
     )
-
-
-def _let_settle(config: Config, clock: SystemClock) -> None:
-    """Wait until the newest file that is there now has settled."""
-    newest_ns = (
-        max((file.mtime_ns for file in Pattern.of(config.source.path).list()), default=0) if config.source.path else 0
-    )
-    left_s = config.limits.settle_s - (clock.now_us() - newest_ns / 1000) / 1e6
-    if left_s > 0:
-        clock.sleep_s(min(left_s + 0.01, config.limits.settle_s))
 
 
 def _wait(clock: SystemClock, seconds: float, stop: Callable[[], bool]) -> None:

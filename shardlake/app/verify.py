@@ -13,6 +13,7 @@ from serving.answer import view_parts
 from serving.plan import plan
 from shardlake.adapters.engine import Engine
 from shardlake.adapters.readers import MASTER, read_manifests
+from shardlake.adapters.table_files import checked
 from shardlake.core.combine import Part, combined_sql, read_parquet
 from shardlake.core.journal import reading
 from shardlake.core.journal.port import Journal
@@ -55,5 +56,5 @@ def _sources(journal: Journal, store: ObjectStore, master: Snapshot | None, cut:
     seam = master.seam if master else NOTHING
     entries = [e for lane in cut.marks for e in reading.read_entries(journal, lane, seam.n(lane), cut.n(lane))]
     segments = [store.path(m.segment) for m in read_manifests(store, entries) if m.segment is not None]
-    files = [file.path for file in master.files] if master else []
+    files = [checked(file) for file in master.files] if master else []
     return [read_parquet(paths) for paths in (files, segments) if paths]

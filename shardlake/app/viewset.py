@@ -65,9 +65,21 @@ def load_pack(config: Config) -> "Pack":
 
 def own_views(config: Config) -> Mapping[str, str]:
     """The SQL of the views in your folder, by name. Raises: ConfigError."""
-    folder = Path(config.views.folder)
-    with translated(f"read the views in {folder}"):
-        return {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.sql"))}
+    return {path.stem: _text(path) for path in _own(config)}
+
+
+def _own(config: Config) -> list[Path]:
+    """The files in the views folder that are views: plain ones, and not those that editors and systems hide."""
+    found = sorted(Path(config.views.folder).glob("*.sql"))
+    return [path for path in found if not path.name.startswith(".") and path.is_file()]
+
+
+def _text(path: Path) -> str:
+    try:
+        with translated(f"read the view {path}"):
+            return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the view {path} is not UTF-8: write it again, or move it out of the folder") from error
 
 
 def _joined(config: Config, packed: Mapping[str, str]) -> dict[str, str]:
@@ -104,7 +116,7 @@ def _key(config: Config) -> str:
 
 def _ingredients(config: Config) -> Iterator[Path]:
     """Our own views, and the sources of the pack's schema and views and of the compiler: a few hundred kB in all."""
-    yield from sorted(Path(config.views.folder).glob("*.sql"))
+    yield from _own(config)
     for folder in (_PACKS / config.source.pack, _CORE / "compiler", _CORE / "algebra"):
         yield from sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".sql"})
     yield from (_CORE / "view.py", _CORE / "schema.py")

@@ -85,7 +85,7 @@ def _split(view: CompiledView, parts: Sequence[Part], held: Windows) -> str:
     """Combine in the windows that are held twice, pass through the others; each part only where it can have rows."""
     sides = [_side(part, held) for part in parts]
     inside, outside, mixed = ([p for p, its in zip(parts, sides, strict=True) if its is side] for side in _Side)
-    key = _identifier(view.window or "")
+    key = identifier(view.window or "")
     combined = _combine(view, inside, mixed, _within(key, held.runs), held)
     return _union([combined, *_reads(view, outside), *_reads(view, mixed, _without(key, held.runs))])
 
@@ -114,7 +114,7 @@ def _rows_within(part: Part, held: Windows | None) -> int:
 
 def _by_keys(view: CompiledView, large: str, small: str) -> str:
     """Combine the large relation's rows with the small one's only where they have a key in common."""
-    same = " AND ".join(f"l.{key} IS NOT DISTINCT FROM s.{key}" for key in map(_identifier, view.keys))
+    same = " AND ".join(f"l.{key} IS NOT DISTINCT FROM s.{key}" for key in map(identifier, view.keys))
     met, alone = (f"SELECT l.* FROM ({large}) l {join} JOIN _small s ON {same}" for join in ("SEMI", "ANTI"))
     return f"WITH _small AS MATERIALIZED ({small}) {_form(view, _union(['FROM _small', met]))} UNION ALL {alone}"
 
@@ -159,17 +159,18 @@ def _at(us: int) -> str:
 
 
 def _empty(view: CompiledView) -> str:
-    columns = ", ".join(f"CAST(NULL AS {column.type}) AS {_identifier(column.name)}" for column in view.columns)
+    columns = ", ".join(f"CAST(NULL AS {column.type}) AS {identifier(column.name)}" for column in view.columns)
     return f"SELECT {columns} WHERE false"
 
 
 def _columns(view: CompiledView) -> str:
-    return ", ".join(_identifier(column.name) for column in view.columns)
+    return ", ".join(identifier(column.name) for column in view.columns)
 
 
 def _union(selects: Sequence[str]) -> str:
     return " UNION ALL ".join(selects)
 
 
-def _identifier(name: str) -> str:
+def identifier(name: str) -> str:
+    """Write a name as a SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -46,7 +46,11 @@ class FormatTooNew(Terminal):
         self.what, self.found, self.known = what, found, known
 
 
-class SumOverflow(Terminal):
+class SqlFailed(Terminal):
+    """SQL that a view or a query asked for cannot be run on these rows; nothing was stored or answered by it."""
+
+
+class SumOverflow(SqlFailed):
     """A sum or product left the range of its column; nothing was stored or answered."""
 
 

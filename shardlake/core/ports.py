@@ -38,13 +38,17 @@ class ObjectStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """A Parquet file of a batch table: its path, its rows, its partition (an ISO date, or "") and its windows."""
+    """A Parquet file of a batch table: its path, its rows, its partition (an ISO date, or "") and its windows.
+
+    `sha256` is computed by the commit that adds the file; "" where that is not known any more.
+    """
 
     path: str
     rows: int
     length: int
     partition: str = ""
     windows: Windows | None = None
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,11 @@ class FileSource:
         """Know what the pages of a lane list, and nothing else."""
         self._manifest = Manifest.from_pages(self._settings.buckets, pages)
 
+    @property
+    def waiting(self) -> int:
+        """How many files were seen by the last `discover` that have not settled yet."""
+        return len(self._unsettled)
+
     def merge(self, pages: Sequence[bytes]) -> bytes:
         """Make one page out of consecutive ones."""
         return stored.merge(pages)
@@ -90,7 +95,7 @@ class FileSource:
         chosen = chosen[: self._settings.discover_max]
         for found in chosen:
             self._refuse_change(self._manifest.latest(found.key), found)
-        rows = [self._register(found) for found in chosen]
+        rows = [self._register(found, now_us) for found in chosen]
         return stored.encode(self._settings.buckets, rows) if rows else None
 
     def read(self, shard: ShardId, after: Position) -> Iterator[Block]:
@@ -125,10 +130,10 @@ class FileSource:
         self._unsettled = seen
         return [f for f in fresh if min(f.mtime_ns // 1000, seen[f.key, f.etag]) <= before_us]
 
-    def _register(self, found: Found) -> FileRow:
+    def _register(self, found: Found, now_us: int) -> FileRow:
         known, bucket = self._manifest.latest(found.key), self.bucket(found.key)
         kind: Literal["data", "changed"] = "changed" if known and self._settings.on_change == "dlq" else "data"
-        ordinal, mtime_us = self._manifest.next_ordinal(bucket), found.mtime_ns // 1000
+        ordinal, mtime_us = self._manifest.next_ordinal(bucket), min(found.mtime_ns // 1000, now_us)
         row = FileRow(bucket, ordinal, found.key, found.etag, found.size, mtime_us, kind)
         self._manifest.add([row])
         return row

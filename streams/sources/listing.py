@@ -4,6 +4,7 @@ Not listed: names that begin with a dot (files and folders), names that programs
 and what is no regular file. Links to files are followed, links to folders are not.
 """
 
+import errno
 import glob
 import os
 import stat
@@ -97,6 +98,10 @@ class Pattern:
             status = entry.stat()
         except FileNotFoundError:
             return
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # a link that leads nowhere, like one to what is not there
+                return
+            raise
         if stat.S_ISREG(status.st_mode):
             yield Found.of(_checked(key), status)
 

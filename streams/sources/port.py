@@ -108,6 +108,10 @@ class Source(Protocol):
         Raises: ObjectChanged; ConfigError if there is no such source; Transient if it is out of reach.
         """
 
+    @property
+    def waiting(self) -> int:
+        """How many objects were seen by the last `discover` that cannot be read yet."""
+
     def merge(self, pages: Sequence[bytes]) -> bytes:
         """Make one page out of several: of two discoveries that go into one entry, or to keep a state short."""
 

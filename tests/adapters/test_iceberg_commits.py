@@ -1,6 +1,7 @@
 """Commits of the Iceberg tables under crashes, races and full disks; their bounds, and their repairs."""
 
 import errno
+import hashlib
 import json
 import os
 import sqlite3
@@ -251,21 +252,27 @@ def test_a_sweep_removes_the_files_of_lost_attempts_only(lake: "Lake") -> None:
     assert lake.tables.sweep("none") == 0
 
 
-@pytest.mark.parametrize("damage", ["gone", "not json", '{"snapshot": 1}', "future", "other seam"])
+@pytest.mark.parametrize("damage", ["gone", "not json", '{"snapshot": 1}', "future", "other seam", "no files"])
 def test_a_snapshot_is_rebuilt_where_its_sidecar_is_damaged(lake: "Lake", damage: str) -> None:
     base = lake.started()
     sidecar = lake.folder / "view" / "index" / f"{base.token}.json"
-    written = json.loads(sidecar.read_bytes())
+    written = json.loads(sidecar.read_bytes().partition(b"\n")[2])
     texts = {
-        "future": json.dumps({**written, "format": 2}),
-        "other seam": json.dumps({**written, "snapshot": {**written["snapshot"], "seam": {"marks": {}}}}),
+        "future": sealed(json.dumps({**written, "format": 2})),
+        "other seam": sealed(json.dumps({**written, "snapshot": {**written["snapshot"], "seam": {"marks": {}}}})),
+        "no files": sidecar.read_text().replace(base.files[0].path, "elsewhere"),
     }
-    sidecar.write_text(texts.get(damage, damage)) if damage != "gone" else sidecar.unlink()
-    unknown = tuple(replace(file, windows=None) for file in base.files)
+    sidecar.write_text(texts.get(damage, sealed(damage))) if damage != "gone" else sidecar.unlink()
+    unknown = tuple(replace(file, windows=None, sha256="") for file in base.files)
     reader = lake.other()
     assert reader.load("view") == replace(base, files=unknown)
-    assert json.loads(sidecar.read_bytes())["snapshot"]["token"] == base.token
+    assert json.loads(sidecar.read_bytes().partition(b"\n")[2])["snapshot"]["token"] == base.token
     reader.close()
+
+
+def sealed(text: str) -> str:
+    """The text under its own checksum, as a sidecar is written."""
+    return f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
 
 
 def test_a_file_that_is_not_as_told_is_refused(lake: "Lake") -> None:

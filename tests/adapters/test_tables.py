@@ -1,6 +1,8 @@
 """The behaviour of batch tables, over every adapter: files and seam change together, or not at all."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -8,7 +10,8 @@ import pytest
 
 from shardlake.adapters.iceberg.tables import IcebergTables
 from shardlake.adapters.memory_tables import MemoryTables
-from shardlake.core.errors import ConfigError, Conflict, Corrupt
+from shardlake.adapters.table_files import checked
+from shardlake.core.errors import ConfigError, Conflict, Corrupt, Missing
 from shardlake.core.ports import Snapshot, TableFile, Tables
 from shardlake.core.schema import Column
 from shardlake.core.seam import NOTHING, Mark, Seam
@@ -65,12 +68,33 @@ def test_a_new_table_has_counted_nothing(tables: Tables) -> None:
         made(tables)
 
 
+def told(snapshot: Snapshot) -> tuple[TableFile, ...]:
+    """A snapshot's files as they were told to the commit, which computes the hashes itself."""
+    return tuple(replace(file, sha256="") for file in snapshot.files)
+
+
+def test_a_file_that_was_changed_since_its_commit_is_refused(tables: Tables) -> None:
+    [file] = tables.commit(made(tables), [write(tables, "view", "2026-01-01", 1)], [], seam(1), PROPERTIES).files
+    assert checked(file) == file.path
+    other = replace(file, path=f"{file.path}.copy")
+    data = bytearray(Path(file.path).read_bytes())
+    data[len(data) // 2] ^= 1
+    Path(other.path).write_bytes(data)
+    with pytest.raises(Corrupt, match="not as it was committed"):
+        checked(other)
+    with pytest.raises(Corrupt, match="not as it was committed"):
+        checked(replace(file, length=file.length + 1, sha256=""))
+    with pytest.raises(Missing):
+        checked(replace(file, path=f"{file.path}.gone"))
+
+
 def test_files_seam_and_properties_change_together(tables: Tables) -> None:
     base = made(tables)
     file = write(tables, "view", "2026-01-01", 1, 2)
     after = tables.commit(base, [file], [], seam(5), PROPERTIES)
     assert after.token != base.token
-    assert (after.seam, after.files, after.properties) == (seam(5), (file,), PROPERTIES)
+    assert (after.seam, told(after), after.properties) == (seam(5), (file,), PROPERTIES)
+    assert after.files[0].sha256 == hashlib.sha256(Path(file.path).read_bytes()).hexdigest()
     assert tables.load("view") == after
     assert counts(after) == [1, 2]
 
@@ -81,7 +105,7 @@ def test_files_are_replaced_in_one_step(tables: Tables) -> None:
     new, more = write(tables, "view", "2026-01-01", 1, 11), write(tables, "view", "2026-01-03", 3)
     after = tables.commit(base, [new, more], [one], seam(2), {})
     assert counts(tables.load("view")) == [1, 2, 3, 11]
-    assert (after.files, after.properties) == ((two, new, more), {})
+    assert (told(after), after.properties) == ((two, new, more), {})
     assert counts(base) == [1, 2], "a reader's older plan is still readable"
     emptied = tables.commit(after, [], after.files, seam(3), {})
     assert (emptied.files, emptied.seam) == ((), seam(3))

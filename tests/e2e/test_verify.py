@@ -1,5 +1,6 @@
 """What is stored is checked: by its hash when it is read, and against the rows by `shardlake verify`."""
 
+import hashlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,7 +29,7 @@ def program(tmp_path: Path) -> Program:
     return made
 
 
-def test_a_batch_file_that_was_changed_is_found_and_named(program: Program) -> None:
+def test_a_batch_file_that_was_changed_is_refused_and_named(program: Program) -> None:
     [path] = program.root.glob("tables/viewers_*/data/*/*.parquet")
     with pq.ParquetFile(path) as file:
         table = file.read()
@@ -36,6 +37,24 @@ def test_a_batch_file_that_was_changed_is_found_and_named(program: Program) -> N
     at = table.schema.get_field_index("requests__count")
     changed = table.set_column(at, table.schema.field(at), pa.array([counts[0] + 1, *counts[1:]]))
     pq.write_table(changed, path)
+    for command in (["verify"], ["query", "SELECT count(*) FROM viewers"]):
+        assert path.name in program.run(*command).expect(1).err
+
+
+def test_a_batch_file_that_is_not_what_its_rows_say_is_found(program: Program) -> None:
+    """As if a fault of ours had committed it: its hash is that of its commit."""
+    [path] = program.root.glob("tables/viewers_*/data/*/*.parquet")
+    [sidecar] = program.root.glob("tables/viewers_*/index/*.json")
+    before, data = hashlib.sha256(path.read_bytes()).hexdigest(), sidecar.read_bytes().partition(b"\n")[2]
+    length = path.stat().st_size
+    with pq.ParquetFile(path) as file:
+        table = file.read()
+    at = table.schema.get_field_index("requests__count")
+    counts = table["requests__count"].to_pylist()
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.array([counts[0] + 1, *counts[1:]])), path)
+    data = data.replace(before.encode(), hashlib.sha256(path.read_bytes()).hexdigest().encode())
+    data = data.replace(f'"length":{length},'.encode(), f'"length":{path.stat().st_size},'.encode())
+    sidecar.write_bytes(hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
     done = program.run("verify").expect(4)
     assert "viewers" in done.out and "differ" in done.out
 

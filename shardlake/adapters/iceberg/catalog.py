@@ -11,6 +11,7 @@ from pyiceberg.catalog import WAREHOUSE_LOCATION
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError, ValidationException
 from pyiceberg.io import PY_IO_IMPL
+from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
 from shardlake.adapters.clock import random_name
@@ -38,7 +39,7 @@ def identifier(table: str) -> tuple[str, str]:
 
 def _catalog(path: Path, *, sync: bool) -> SqlCatalog:
     properties = {
-        "uri": f"sqlite:///{path}",
+        "uri": URL.create("sqlite", database=str(path)).render_as_string(),
         WAREHOUSE_LOCATION: str(path.parent),
         PY_IO_IMPL: IMPLEMENTATION,
         SYNC: "true" if sync else "false",

@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table, TableProperties
@@ -22,6 +21,7 @@ from shardlake.adapters.table_index import (
     FORMAT_PROPERTY,
     Dropped,
     Sidecar,
+    encode_sidecar,
     local_path,
     read_sidecar,
     sidecar_path,
@@ -162,7 +162,7 @@ class Writer:
         path = self._path(sidecar.snapshot)
         make_folder(path.parent, sync=self._sync)
         with translated(f"write {path}"):
-            write_file(path, msgspec.json.encode(sidecar), sync=self._sync)
+            write_file(path, encode_sidecar(sidecar), sync=self._sync)
 
     def _remove(self, paths: Iterable[str]) -> None:
         for path in paths:

@@ -7,6 +7,7 @@ import click
 
 from shardlake.adapters.disk import translated
 from shardlake.app.cli import Group, Invocation, pass_invocation
+from shardlake.app.text import printable, printable_lines
 from shardlake.app.viewset import compiled_views, load_pack, named_views
 from shardlake.core.errors import ConfigError
 from shardlake.core.view import CompiledView
@@ -57,13 +58,13 @@ def _write(invocation: Invocation, view: CompiledView, head: str = "") -> None:
     if head:
         click.secho(head, fg="green")
     if view.description:
-        click.echo(view.description)
+        click.echo(printable(view.description))
     click.echo(f"fingerprint {view.fingerprint}, window {view.window or 'none'}\n")
     rows = [(o.name, o.type, o.exactness, o.bound) for o in view.outputs]
     invocation.output.table(("column", "type", "class", "bound"), rows, None)
     for name, sql in (("partial", view.partial), ("combine", view.combine), ("finalize", view.finalize)):
         click.secho(f"\n-- {name}", bold=True)
-        click.echo(sql)
+        click.echo(printable_lines(sql))
 
 
 def _told(view: CompiledView) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -19,9 +20,12 @@ from shardlake.core.compiler.parse import parse_select
 from shardlake.core.compiler.scalar import Scope, name_of, render
 from shardlake.core.compiler.states import Result, StateTable
 from shardlake.core.compiler.text import ViewText
+from shardlake.core.errors import ViewRefused
 from shardlake.core.schema import SourceSchema
 from shardlake.core.view import CompiledView, OutputColumn, PartialColumn
 
+RESERVED = ("master",)  # the master dataset's pointer stands among those of the views
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _RULES = {**OPERATORS, **LITERALS, **FUNCTIONS}
 
 
@@ -31,6 +35,7 @@ def compile_view(name: str, sql_text: str, schema: SourceSchema) -> CompiledView
     `sql_text` is the content of its `.sql` file: a header of `-- description: ...`, then one SELECT. The
     result is a value; the same text and schema give the same value. Raises: ViewRefused, with the place.
     """
+    _check_name(name)
     text = ViewText(name, sql_text)
     settings = text.settings()
     select = canonical(parse_select(text, schema), schema)
@@ -63,6 +68,15 @@ def compile_view(name: str, sql_text: str, schema: SourceSchema) -> CompiledView
 class _Output:
     column: OutputColumn
     term: Term
+
+
+def _check_name(name: str) -> None:
+    """A view's name is the name of a table, of files and of a row of the journal."""
+    if not _NAME.fullmatch(name):
+        rewrite = "name the file with letters, digits and _, a letter first, 63 at most"
+        raise ViewRefused(name, 1, 1, f"{name!r} is no name for a view", rewrite)
+    if name.lower() in RESERVED:
+        raise ViewRefused(name, 1, 1, f"{name} is a name of Shardlake's own", "name the file otherwise")
 
 
 def _row_scope(text: ViewText, schema: SourceSchema) -> Scope:
