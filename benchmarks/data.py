@@ -19,7 +19,7 @@ import msgspec
 import pyarrow as pa
 from isal import igzip
 
-from benchmarks.fields import FIELDS
+from shardlake.packs.cloudfront.header import STANDARD_FIELDS as FIELDS
 
 DAY_LINES: Final = 1_000_000
 PAGE_RECORDS: Final = 5_000  # as many as GetRecords gives at 400 bytes a record; at most 10,000
