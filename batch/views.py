@@ -22,7 +22,7 @@ from shardlake.core.view import EVENTS, CompiledView
 from shardlake.core.windows import Windows
 
 PARTITION: Final = "_date"
-FRESH, STORED = "_fresh", "_stored"
+FRESH: Final = "_fresh"
 
 
 def columns(view: CompiledView) -> tuple[Column, ...]:

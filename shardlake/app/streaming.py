@@ -190,7 +190,7 @@ def check_tables(journal: Journal, config: Config) -> None:
     """
     tables = TableReader(Path(config.root) / TABLES)
     seams = [found.seam for row in reading.read_pointers(journal).values() if (found := tables.load(row.table))]
-    reading.read_beyond(journal, *seams)
+    reading.check_seams(journal, *seams)
 
 
 def protect(config: Config, pack: Pack, environ: Mapping[str, str]) -> Protection:

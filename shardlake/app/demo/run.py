@@ -26,6 +26,7 @@ from shardlake.core.errors import ConfigError, Terminal
 from shardlake.core.journal import reading
 
 ARRIVAL_S: Final = 14.0  # the generated files arrive over so many seconds
+FILES_ABOUT: Final = 104  # how many these are, give or take a few: it paces them, and nothing is counted by it
 LOOK_EVERY_S: Final = 1.0
 LOOKS_MIN: Final = 8  # of three answers each
 PATIENCE_S: Final = 120.0
@@ -153,13 +154,13 @@ def _arriving(demo: Demo, clock: SystemClock, source: Path, requests: int) -> Pr
     started, next_look = clock.monotonic_s(), LOOK_EVERY_S
     for file in write_logs(source, requests, SEED):
         files.append(file)
-        due = ARRIVAL_S * len(files) / 104
+        due = ARRIVAL_S * len(files) / FILES_ABOUT
         while (now := clock.monotonic_s() - started) < due:
             clock.sleep_s(min(0.05, due - now))
         if now >= next_look and _has_begun(demo):
             demo.look()
             next_look = clock.monotonic_s() - started + LOOK_EVERY_S
-        demo.advance(len(files) / 104)
+        demo.advance(len(files) / FILES_ABOUT)
     demo.story.tell(
         f"all {len(files)} files are there: {requests:,} requests, some late, some twice, some lines broken"
     )

@@ -78,6 +78,14 @@ def read_pointers(journal: Journal) -> dict[str, TableRow]:
     return {row.view: row for row in found}
 
 
+def check_seams(journal: Journal, *seams: Seam) -> None:
+    """See that the journal knows what batch tables have counted; nothing else is read. Raises: Corrupt if not."""
+    if seams:
+        cut = {lane: head.n for lane, head in read_heads(journal).items()}
+        for seam in seams:
+            _check_marks(journal, seam, cut)
+
+
 def read_beyond(journal: Journal, *seams: Seam) -> Beyond:
     """Read everything committed beyond the lowest of some seams, as far as a closed cut.
 
