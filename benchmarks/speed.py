@@ -131,7 +131,7 @@ def consume(pages: Path, root: Path) -> None:
     from shardlake.packs.cloudfront.pack import CloudFront
     from streams.committer import Committer
     from streams.lane import Lane, LaneContext
-    from streams.loop import Loop, hold_all
+    from streams.loop import Alone, Loop, hold_all
 
     bodies, pack, limits, clock = read_pages(pages), CloudFront(), Limits(), SystemClock()
     journal, store = SqliteJournal(root / "journal.db"), LocalObjects(root / "objects")
@@ -140,8 +140,8 @@ def consume(pages: Path, root: Path) -> None:
     views = [compile_view(name, sql, pack.schema) for name, sql in VIEWS.items()]
     source, chunks = RecordedPages(bodies), _Chunks()
     committer = Committer(lane, store, pack.schema, views, Engine(threads=1), limits)
-    hold_all(journal, source, "recorded", committer)
-    loop = Loop(source, RecordDecoding(pack, limits), committer, clock, limits, lambda: False, chunks)
+    hold_all(journal, source.shards(), "recorded", committer)
+    loop = Loop(source, RecordDecoding(pack, limits), committer, clock, limits, lambda: False, chunks, Alone(clock))
     started = time.process_time()
     loop.run(once=True)
     print(sum(chunks.rows), time.process_time() - started, *chunks.rows)

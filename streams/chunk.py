@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from shardlake.adapters.arrow import constant, ints, longs, timestamps
 from shardlake.core.limits import Limits
-from shardlake.core.positions import Position, SeqRange
+from shardlake.core.positions import END, Position, SeqRange
 
 LETTERS: Final = pa.schema(
     [
@@ -66,6 +66,7 @@ class Chunk:
     pieces: list[Piece] = field(default_factory=list)
     rows: int = 0
     size: int = 0
+    ends: int = 0
     opened_s: float = 0.0
 
     def add(self, piece: Piece, now_s: float) -> None:
@@ -74,28 +75,30 @@ class Chunk:
             self.opened_s = now_s
         self.pieces.append(piece)
         self.rows += piece.rows.num_rows
+        self.ends += piece.range.upto == END
         self.size += piece.rows.nbytes + (piece.letters.nbytes if piece.letters is not None else 0)
 
     def is_full(self) -> bool:
-        """Tell whether a limit of rows or bytes is reached."""
-        return self.rows >= self.limits.chunk_rows_max or self.size >= self.limits.chunk_bytes_max
+        """Tell whether a limit of rows, bytes or ended shards is reached."""
+        limits = self.limits
+        return self.rows >= limits.chunk_rows_max or self.size >= limits.chunk_bytes_max or self.ends >= limits.ends_max
 
     def is_due(self, now_s: float) -> bool:
-        """Tell whether it is old enough to be committed as it is."""
-        return bool(self.pieces) and now_s - self.opened_s >= self.limits.chunk_age_s
+        """Tell whether it is to be committed as it is: old enough, or with an end for which children wait."""
+        return self.ends > 0 or (bool(self.pieces) and now_s - self.opened_s >= self.limits.chunk_age_s)
 
     def ranges(self) -> tuple[SeqRange, ...]:
-        """One range for each shard: the pieces of a shard continue one another."""
-        joined: dict[str, SeqRange] = {}
+        """The ranges of each shard: its pieces continue one another, and those of one kind are one range."""
+        joined: dict[str, list[SeqRange]] = {}
         for piece in self.pieces:
-            mine = piece.range
-            before = joined.get(mine.shard)
-            if before is not None and not mine.follows(before):
-                raise ValueError(f"{mine} does not continue {before}")
-            first = mine if before is None else before
-            kind = "gap" if "gap" in (mine.kind, first.kind) else "data"
-            joined[mine.shard] = SeqRange(mine.shard, first.after, mine.upto, kind)
-        return tuple(joined.values())
+            mine, ranges = piece.range, joined.setdefault(piece.range.shard, [])
+            if ranges and not mine.follows(ranges[-1]):
+                raise ValueError(f"{mine} does not continue {ranges[-1]}")
+            if ranges and ranges[-1].kind == mine.kind:
+                ranges[-1] = SeqRange(mine.shard, ranges[-1].after, mine.upto, mine.kind)
+            else:
+                ranges.append(mine)
+        return tuple(found for ranges in joined.values() for found in ranges)
 
     def upto(self, shard: str) -> Position | None:
         """How far a shard was read into this chunk; None if it is not in it."""

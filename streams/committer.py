@@ -4,12 +4,15 @@ What the lane's state names must stay short however long it lives: pages of disc
 the ids of many small segments are folded into one object, as part of an ordinary commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import pyarrow as pa
 
 from shardlake.adapters.engine import Engine
+from shardlake.core.errors import Conflict
+from shardlake.core.journal.objects import Arrived
 from shardlake.core.journal.rows import Entry
 from shardlake.core.limits import Limits
 from shardlake.core.ports import ObjectStore
@@ -18,8 +21,12 @@ from shardlake.core.view import CompiledView
 from streams.chunk import Chunk
 from streams.dedup import Seen, fresh_ids, recall
 from streams.entry import Ids, build, to_parquet
-from streams.lane import FOLDED, Fold, Lane, Prepared
+from streams.lane import FOLDED, Fold, Lane, LaneLost, Prepared
 from streams.sources import pages
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class Committer:
@@ -40,24 +47,44 @@ class Committer:
         self._seen = self._recall()
         self.failed: tuple[str, ...] = ()
 
-    def commit(self, chunk: Chunk, page: bytes | None = None) -> Entry:
-        """Count a chunk, and remember its ids once that is certain. Raises: as `Lane.commit`."""
+    def commit(
+        self, chunk: Chunk, page: bytes | None = None, seen: Mapping[str, Arrived] = MappingProxyType({})
+    ) -> Entry:
+        """Count a chunk, and remember its ids once that is certain.
+
+        `seen` tells for held shards up to when everything that arrived was read. Raises: as `Lane.commit`.
+        """
         ancestors = {shard: held.ancestors for shard, held in self.lane.state.shards.items()}
         page, keep = self._merged(page)
         fold = self._fold()
         built = build(chunk, self._schema, self._views, self._seen, ancestors, self._engine, self._limits, page)
-        entry = self.lane.commit(_with(built.prepared, keep, fold))
+        entry = self.lane.commit(_with(built.prepared, keep, fold, seen))
         self._remember(built.ids)
         self.failed = built.failed
         return entry
 
-    def adopt(self, shard: str) -> Entry:
-        """Take in a free shard, with the memory of its scope."""
+    def adopt(self, *shards: str, seen: Arrived | None = None, pulse: Callable[[], None] = _nothing) -> list[str]:
+        """Take in free shards, with the memory of their scopes; name those that nobody else was first to take.
+
+        `seen` is for those that nobody has held before; `pulse` is called between two. Raises: LaneLost if the lane is
+        not ours any more; as `Lane.adopt`.
+        """
         before = self.lane.state.ids
-        entry = self.lane.adopt(shard)
-        if self.lane.state.ids != before:
-            self._seen = self._recall()
-        return entry
+        try:
+            return [shard for shard in shards if self._adopted(shard, seen, pulse)]
+        finally:
+            if self.lane.state.ids != before:
+                self._seen = self._recall()
+
+    def _adopted(self, shard: str, seen: Arrived | None, pulse: Callable[[], None]) -> bool:
+        try:
+            self.lane.adopt(shard, seen)
+            pulse()
+        except LaneLost:
+            raise
+        except Conflict:
+            return False
+        return True
 
     def release(self, shard: str) -> Entry:
         """Let a shard go free."""
@@ -101,6 +128,6 @@ class Committer:
         return recall(self._store, self.lane.state.ids, self._schema.event_id, self._engine)
 
 
-def _with(prepared: Prepared, keep_pages: int | None, fold: Fold | None) -> Prepared:
+def _with(prepared: Prepared, keep_pages: int | None, fold: Fold | None, seen: Mapping[str, Arrived]) -> Prepared:
     files = prepared.files if fold is None else {**prepared.files, FOLDED: fold.rows}
-    return replace(prepared, files=files, keep_pages=keep_pages, fold=fold)
+    return replace(prepared, files=files, keep_pages=keep_pages, fold=fold, seen=seen)

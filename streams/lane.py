@@ -7,7 +7,8 @@ if only fences came between, the change is made anew under the next number.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Final, TypeVar
 
 import msgspec
@@ -16,7 +17,7 @@ from shardlake.adapters.crashpoints import reach
 from shardlake.core.errors import Conflict, Corrupt, OutcomeUnknown, Transient
 from shardlake.core.journal import objects as stored
 from shardlake.core.journal import operations, reading, rows
-from shardlake.core.journal.objects import Carried, HeldShard, IdLog, LaneState, Manifest, RangeRow
+from shardlake.core.journal.objects import Arrived, Carried, HeldShard, IdLog, LaneState, Manifest, RangeRow
 from shardlake.core.journal.operations import Transaction
 from shardlake.core.journal.port import Journal
 from shardlake.core.journal.rows import Entry, Head, ObjectRef, ShardRow, WorkerRow
@@ -48,6 +49,7 @@ class Prepared:
 
     `manifest` is called with the lane, the number and the references of the objects that were put, because
     these are known only per attempt. Of the state's pages the first `keep_pages` stay, the others are in this entry's.
+    `seen` tells up to when everything that arrived was read, for shards that the lane holds.
     """
 
     ranges: tuple[RangeRow, ...]
@@ -57,6 +59,7 @@ class Prepared:
     arrival_us: int = 0
     keep_pages: int | None = None
     fold: Fold | None = None
+    seen: Mapping[str, Arrived] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,20 @@ class Lane:
         self.state = read_state(context.store, head)
 
     @classmethod
-    def take(cls, context: LaneContext, lane: int, worker: str, source: str, old: WorkerRow | None = None) -> "Lane":
-        """Become the owner of a lane. Raises: LaneLost if it moved meanwhile, Corrupt if it reads another source."""
-        owned = cls(context, reading.read_head(context.journal, lane))
+    def take(
+        cls,
+        context: LaneContext,
+        lane: int,
+        worker: str,
+        source: str,
+        old: WorkerRow | None = None,
+        expected: Head | None = None,
+    ) -> "Lane":
+        """Become the owner of a lane, if its head is as `expected` and its owner's heartbeat is `old`, where given.
+
+        Raises: LaneLost if it moved meanwhile, Corrupt if it reads another source.
+        """
+        owned = cls(context, expected or reading.read_head(context.journal, lane))
         owned._land(operations.take(owned.head, context.new_id(), worker, source, old))
         return owned
 
@@ -99,9 +113,16 @@ class Lane:
         """Let a shard go free. Raises: as `commit`."""
         return self._change(lambda: self._release(shard))
 
-    def adopt(self, shard: str) -> Entry:
-        """Take in a free shard. Raises: as `commit`; Corrupt if it is not free or its parents have not ended."""
-        return self._change(lambda: self._adopt(shard))
+    def adopt(self, shard: str, seen: Arrived | None = None) -> Entry:
+        """Take in a free shard; `seen` is for one that nobody has held, and that has no parents.
+
+        Raises: as `commit`; Conflict if it is not free or a parent has not ended.
+        """
+        return self._change(lambda: self._adopt(shard, seen))
+
+    def leave(self, worker: WorkerRow | None = None) -> Entry:
+        """Have no owner any more. Raises: as `commit`."""
+        return self._change(lambda: (operations.leave(self.head, self._new_id(), worker), self.state))
 
     def fence(self) -> Entry:
         """Fill the next slot. Raises: as `commit`."""
@@ -172,7 +193,7 @@ class Lane:
             "manifest.json": stored.encode(manifest),
             "state.json": stored.encode(state),
         }
-        carried = (Carried(state.ids, state.pages, self.state.shards[shard].ancestors) for shard in ended)
+        carried = (self._carried(state, shard, prepared.seen) for shard in ended)
         small |= {f"carried-{i}.json": stored.encode(found) for i, found in enumerate(carried)}
         refs |= self._store.put(folder, small)
         reach("stream:after-manifest")
@@ -185,7 +206,7 @@ class Lane:
         if held is None:
             raise Corrupt(f"lane {self.head.lane} does not hold shard {shard}")
         state = msgspec.structs.replace(self.state, shards={s: h for s, h in self.state.shards.items() if s != shard})
-        carried = Carried(self.state.ids, self.state.pages, held.ancestors)
+        carried = self._carried(self.state, shard, {})
         files = {"state.json": stored.encode(state), "carried.json": stored.encode(carried)}
         refs = self._store.put(self._folder(), files)
         transaction = operations.release(
@@ -193,19 +214,25 @@ class Lane:
         )
         return transaction, state
 
-    def _adopt(self, shard: str) -> tuple[Transaction, LaneState]:
+    def _adopt(self, shard: str, seen: Arrived | None) -> tuple[Transaction, LaneState]:
         row = self._shard_row(shard)
         parents = [self._shard_row(parent) for parent in row.parents]
         carried = [self._read_carried(r) for r in (row, *parents) if r.carried is not None]
         ancestors = {a for c in carried for a in c.ancestors} | set(row.parents)
-        held = HeldShard(row.at, row.parents, tuple(sorted(ancestors - {shard})))
+        known = [c.seen for c in (carried[:1] if row.carried is not None else carried) if c.seen is not None]
+        held = HeldShard(row.at, row.parents, tuple(sorted(ancestors - {shard})), min(known, default=seen))
         state = LaneState(
             self.state.shards | {shard: held},
-            union(*(c.ids for c in carried), self.state.ids),
+            by_age(*(c.ids for c in carried), self.state.ids),
             union(self.state.pages, *(c.pages for c in carried)),
         )
         refs = self._store.put(self._folder(), {"state.json": stored.encode(state)})
         return operations.adopt(self.head, self._new_id(), row, parents, refs["state.json"]), state
+
+    def _carried(self, state: LaneState, shard: str, seen: Mapping[str, Arrived]) -> Carried:
+        """What leaves this lane with a shard, by the lane's state as it leaves it."""
+        held = self.state.shards[shard]
+        return Carried(state.ids, state.pages, held.ancestors, seen.get(shard, held.seen))
 
     def _read_carried(self, row: ShardRow) -> Carried:
         if row.carried is None:
@@ -236,7 +263,7 @@ def advance(
             stands = f"stands at {held.at}" if held else "is not held"
             raise Corrupt(f"shard {row.shard} {stands}; a chunk continues it from {row.after}")
         shards[row.shard] = msgspec.structs.replace(held, at=row.upto)
-    left = {s: h for s, h in shards.items() if h.at != END_TEXT}
+    left = {s: _with_seen(h, prepared.seen.get(s)) for s, h in shards.items() if h.at != END_TEXT}
     logs = state.ids
     if prepared.fold is not None:
         fold = prepared.fold
@@ -245,6 +272,10 @@ def advance(
         logs = within_horizon((*logs, IdLog(manifest.segment, prepared.ids, prepared.arrival_us)), limits)
     pages = state.pages if manifest.pages is None else (*state.pages[: prepared.keep_pages], manifest.pages)
     return LaneState(left, logs, pages)
+
+
+def _with_seen(held: HeldShard, seen: Arrived | None) -> HeldShard:
+    return held if seen is None or seen == held.seen else msgspec.structs.replace(held, seen=seen)
 
 
 def within_horizon(logs: Sequence[IdLog], limits: Limits) -> tuple[IdLog, ...]:
@@ -261,6 +292,16 @@ def within_horizon(logs: Sequence[IdLog], limits: Limits) -> tuple[IdLog, ...]:
             kept.append(log)
             total += log.ids
     return tuple(reversed(kept))
+
+
+def by_age(*parts: Sequence[Item]) -> tuple[Item, ...]:
+    """Join sequences that are each in order of age, so that the newest of each are the newest of all.
+
+    >>> by_age("ab", "1234")
+    ('1', '2', 'a', '3', 'b', '4')
+    """
+    newest_first = (item for row in zip_longest(*(reversed(part) for part in reversed(parts))) for item in row)
+    return tuple(reversed(dict.fromkeys(item for item in newest_first if item is not None)))
 
 
 def union(*parts: Sequence[Item]) -> tuple[Item, ...]:

@@ -4,21 +4,22 @@ A stop commits what was read. A kill loses nothing: what was not committed is re
 the lane's state.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from shardlake.adapters.crashpoints import reach
 from shardlake.core.journal import operations, reading
+from shardlake.core.journal.objects import Arrived
 from shardlake.core.journal.port import Journal
 from shardlake.core.journal.rows import Entry
 from shardlake.core.limits import Limits
 from shardlake.core.ports import Clock
-from shardlake.core.positions import Position, ShardId
-from streams.chunk import Chunk
+from shardlake.core.positions import END, ORIGIN, Position, ShardId
+from streams.chunk import Chunk, Piece
 from streams.committer import Committer
 from streams.decode import Decoding
-from streams.sources.port import Source
+from streams.sources.port import Block, Records, Source
 
 LOOK_SHARE: Final = 10  # idle, the source is looked at for at most a tenth of the time, however many files it has
 
@@ -33,6 +34,58 @@ class Observer(Protocol):
         """There is nothing to read now."""
 
 
+class Keeper(Protocol):
+    """Who decides which shards a lane holds, between two rounds of its loop.
+
+    A patient one commits what was read only when it is due, because more of it is always on its way.
+    """
+
+    is_patient: bool
+
+    def attend(self, committer: Committer, settle: Callable[[], None]) -> None:
+        """Take shards in and let them go, where that is due; `settle` commits what was read, and comes before.
+
+        Raises: LaneLost; as `Lane.adopt` and `Lane.release`.
+        """
+
+    def seen(self) -> Mapping[str, Arrived]:
+        """Up to when everything that had arrived was read, to be stored with the next commit."""
+
+    def ending(self, children: Mapping[ShardId, tuple[ShardId, ...]]) -> None:
+        """Make the children of shards known whose ends are about to be committed."""
+
+    def ended(self, committer: Committer, children: Mapping[ShardId, tuple[ShardId, ...]]) -> None:
+        """Take in children whose parents have all ended. Raises: as `attend`."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait for something to read, for so long at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """The keeper of a source whose shards never change, read by one process: they are held from the start."""
+
+    clock: Clock
+    is_patient: bool = False
+
+    def attend(self, committer: Committer, settle: Callable[[], None]) -> None:
+        """Change nothing."""
+
+    def seen(self) -> Mapping[str, Arrived]:
+        """Files are not trimmed."""
+        return {}
+
+    def ending(self, children: Mapping[ShardId, tuple[ShardId, ...]]) -> None:
+        """Nothing ends."""
+
+    def ended(self, committer: Committer, children: Mapping[ShardId, tuple[ShardId, ...]]) -> None:
+        """Nothing ends."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long."""
+        self.clock.sleep_s(seconds)
+
+
 @dataclass(slots=True)
 class Loop:
     """One lane's loop. `stop` is asked between blocks; at its word what was read is committed, and the loop ends."""
@@ -44,28 +97,43 @@ class Loop:
     limits: Limits
     stop: Callable[[], bool]
     observer: Observer
+    keeper: Keeper
     _chunk: Chunk = field(init=False)
     _page: bytes | None = field(default=None, init=False)
+    _children: dict[ShardId, tuple[ShardId, ...]] = field(default_factory=dict, init=False)
     _looked_s: float = field(default=0.0, init=False)
+    _committed_s: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._chunk = Chunk(self.limits)
+        self._committed_s = self.clock.monotonic_s()
         self.source.open(self.committer.pages())
 
     def run(self, *, once: bool = False) -> None:
         """Work until stopped; with `once`, until nothing is left to read. Raises: as `Lane.commit` and the source."""
         while not self.stop():
-            self._discover()
-            worked = self._round()
-            if worked and not self._chunk.is_due(self.clock.monotonic_s()):
+            if self.step():
                 continue
-            self._commit()
-            if not worked:
-                if once and not self.source.waiting:
-                    break
-                self.observer.idle()
-                self.clock.sleep_s(max(self.limits.poll_interval_s, LOOK_SHARE * self._looked_s))
+            if once and not self.source.waiting:
+                break
+            self.rest()
         self._commit()
+
+    def step(self) -> bool:
+        """Do one round: read each shard once, commit what is due. Tell whether there was anything to read."""
+        self.keeper.attend(self.committer, self._commit)
+        self._discover()
+        worked = self._round()
+        if self._chunk.is_due(self.clock.monotonic_s()) or not (worked or self.keeper.is_patient):
+            self._commit()
+        return worked
+
+    def rest(self) -> None:
+        """Wait until it is worth another round."""
+        self.observer.idle()
+        if self.clock.monotonic_s() - self._committed_s >= self.limits.idle_mark_s and self.keeper.seen():
+            self._commit(mark=True)
+        self.keeper.wait(max(self.limits.poll_interval_s, LOOK_SHARE * self._looked_s))
 
     def _discover(self) -> None:
         began_s = self.clock.monotonic_s()
@@ -87,34 +155,44 @@ class Loop:
         return worked
 
     def _pieces(self, shard: ShardId) -> Iterator[None]:
-        blocks = self.source.read(shard, self._position(shard))
-        for block in blocks:
+        after = self._position(shard)
+        for block in self.source.read(shard, after):
             piece = self.decoding.piece(block)
             if piece is not None:
                 reach("stream:after-read")
-                self._chunk.add(piece, self.clock.monotonic_s())
+                self._add(block, piece)
                 yield
+
+    def _add(self, block: Block | Records, piece: Piece) -> None:
+        if piece.range.after == ORIGIN:
+            piece = replace(piece, parents=self.committer.lane.state.shards[piece.range.shard].parents)
+        if isinstance(block, Records) and block.upto == END:
+            self._children.update(block.children)
+        self._chunk.add(piece, self.clock.monotonic_s())
 
     def _position(self, shard: ShardId) -> Position:
         """How far a shard was read: in the chunk, or else in the lane's state."""
         pending = self._chunk.upto(shard)
         return pending if pending is not None else Position.decode(self.committer.lane.position(shard) or "-")
 
-    def _commit(self) -> None:
-        if not self._chunk.pieces and self._page is None:
+    def _commit(self, *, mark: bool = False) -> None:
+        if not self._chunk.pieces and self._page is None and not mark:
             return
-        chunk, page = self._chunk, self._page
-        entry = self.committer.commit(chunk, page)
-        self._chunk, self._page = Chunk(self.limits), None
+        chunk, page, children = self._chunk, self._page, self._children
+        if chunk.ends:
+            self.keeper.ending(children)
+        entry = self.committer.commit(chunk, page, self.keeper.seen())
+        self._chunk, self._page, self._children = Chunk(self.limits), None, {}
+        self._committed_s = self.clock.monotonic_s()
         self.observer.committed(entry, chunk.rows, chunk.letters().num_rows, self.committer.failed)
+        if chunk.ends:
+            self.keeper.ended(self.committer, children)
 
 
-def hold_all(journal: Journal, source: Source, name: str, committer: Committer) -> None:
+def hold_all(journal: Journal, shards: Sequence[ShardId], name: str, committer: Committer) -> None:
     """Make all shards of a source known, and take those into the lane that are free."""
     known = reading.read_shards(journal)
-    missing = [shard for shard in source.shards() if shard not in known]
-    for shard in missing:
-        journal.transact([operations.discover(shard, name, ())])
-    for shard in source.shards():
-        if committer.lane.position(shard) is None:
-            committer.adopt(shard)
+    for shard in shards:
+        if shard not in known:
+            journal.transact([operations.discover(shard, name, ())])
+    committer.adopt(*(shard for shard in shards if committer.lane.position(shard) is None))

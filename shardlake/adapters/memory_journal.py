@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping, Sequence
 
 from shardlake.core.errors import Conflict
-from shardlake.core.journal.port import Write
+from shardlake.core.journal.port import REMOVED, Write
 
 
 class MemoryJournal:
@@ -30,10 +30,16 @@ class MemoryJournal:
             if self._rows.get(write.key) != write.expect:
                 raise Conflict(f"journal row {write.key} is not as expected: read it again")
         for write in writes:
-            if write.put is not None:
+            if write.put == REMOVED:
+                self._remove(write.key)
+            elif write.put is not None:
                 self._put(write.key, write.put)
 
     def _put(self, key: str, value: bytes) -> None:
         if key not in self._rows:
             insort(self._keys, key)
         self._rows[key] = value
+
+    def _remove(self, key: str) -> None:
+        if self._rows.pop(key, None) is not None:
+            del self._keys[bisect_left(self._keys, key)]

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from shardlake.adapters.clock import random_name
 from shardlake.adapters.disk import make_folder, remove_database, sync_file, sync_folder, translated
 from shardlake.core.errors import ConfigError, Conflict, Corrupt, FormatTooNew, OutcomeUnknown, Terminal, Transient
-from shardlake.core.journal.port import Write
+from shardlake.core.journal.port import REMOVED, Write
 
 APPLICATION_ID: Final = 0x53484C4B  # "SHLK", in the file's header
 FORMAT: Final = 1  # in the file's header as user_version
@@ -75,8 +75,10 @@ class SqliteJournal:
                 self._expect(writes)
                 self._db.executemany(
                     "INSERT INTO rows VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                    [(write.key, write.put) for write in writes if write.put is not None],
+                    [(write.key, write.put) for write in writes if write.put not in (None, REMOVED)],
                 )
+                removed = [(write.key,) for write in writes if write.put == REMOVED]
+                self._db.executemany("DELETE FROM rows WHERE key = ?", removed)
             with _errors(self._path, committing=True):
                 self._db.execute("COMMIT")
         finally:

@@ -21,6 +21,9 @@ class Log(Protocol):
     def warning(self, event: str, **facts: Any) -> None:
         """Tell what somebody should look at."""
 
+    def error(self, event: str, **facts: Any) -> None:
+        """Tell what somebody has to mend."""
+
 
 def make_log(*, verbose: int, as_json: bool) -> Log:
     """Make a log on stderr. It is told what to leave out by its level alone: debug is for -v."""

@@ -28,6 +28,23 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
     path: Annotated[
         str, _about("a folder (with all below it), a file, or a glob pattern of log files, plain or gzip")
     ] = ""
+    stream: Annotated[str, _about("a Kinesis stream, by its name or ARN, instead of files")] = ""
+    region: Annotated[str, _about("AWS region; by default that of the environment or of the AWS configuration")] = ""
+    endpoint: Annotated[str, _about("URL of a service that speaks like AWS, for tests; by default AWS itself")] = ""
+    start: Annotated[
+        Literal["trim_horizon", "latest"],
+        _about("where a stream is read from the first time: its oldest record, or what comes from then on"),
+    ] = "trim_horizon"
+    fields: Annotated[
+        tuple[str, ...], _about("the fields of a stream's lines, in their order, where it is not the pack's own")
+    ] = ()
+    sampling_rate: Annotated[
+        float, _about("percent of the requests that the stream holds; shown, never used to scale", gt=0, le=100)
+    ] = 100.0
+    engine: Annotated[Literal["shardlake", "kinesis-python"], _about("what reads the stream's shards")] = "shardlake"
+    queue: Annotated[
+        str, _about("URL of an SQS queue with notifications of the S3 bucket, to hear of files sooner")
+    ] = ""
     buckets: Annotated[
         int, _about("how many shards the files are spread over; not to be changed later", ge=1, le=10_000)
     ] = 16
@@ -38,8 +55,8 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "fail"
     on_gap: Annotated[
-        Literal["fail", "letter"],
-        _about("when a file disappears before it was read: stop, or write a dead letter and go on"),
+        Literal["fail", "dlq", "continue"],
+        _about("when a file or records disappear before they were read: stop, write a dead letter, or just go on"),
     ] = "fail"
     discover_max: Annotated[int, _about("how many new files are taken in at once", ge=1)] = 10_000
 
@@ -104,7 +121,18 @@ LIMITS: Final[Mapping[str, str]] = {
     "commit_retries_max": "how often a commit is sent again",
     "retry_first_s": "seconds before something is tried for the second time",
     "retry_longest_s": "seconds at most between two tries",
-    "poll_interval_s": "seconds between two looks for new files, when there is nothing to read",
+    "poll_interval_s": "seconds between two looks for files, or two reads of a shard, when there is nothing to read",
+    "shard_reads_per_s": "reads of one Kinesis shard a second, at most",
+    "shard_bytes_per_s": "bytes of one Kinesis shard a second, at most, on the whole",
+    "fetch_threads_max": "threads that fetch pages of a stream",
+    "fetch_bytes_max": "bytes of fetched pages that wait to be decoded, beside one page for each thread",
+    "discover_s": "seconds between two complete listings of a stream's shards",
+    "idle_mark_s": "seconds after which a lane that reads nothing stores how far it has looked",
+    "ends_max": "shards that end in one commit, at most",
+    "heartbeat_s": "seconds after which a worker without commits gives a sign of life",
+    "look_s": "seconds between two looks at the other workers",
+    "worker_expiry_s": "seconds without a sign of life after which a worker counts as dead",
+    "lanes_max": "lanes, and so workers, of one root",
     "settle_s": "a file is read when it has not changed for so many seconds",
     "batch_rows_max": "rows that one pass of a batch run takes at most",
     "snapshots_max": "snapshots that are kept of each batch table",

@@ -1,9 +1,12 @@
-"""The stream process: one lane, put together, kept at work through what passes, and stopped by a signal."""
+"""The stream process: a lane, put together, kept at work through what passes, and stopped by a signal.
+
+Files are read on one lane by one process; a Kinesis stream by any number of workers, put together in `shared`.
+"""
 
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -23,13 +26,14 @@ from shardlake.core.errors import ConfigError, Conflict, Transient
 from shardlake.core.journal import operations, reading, rows
 from shardlake.core.journal.port import Journal, Write
 from shardlake.core.journal.rows import Entry, SourceRow
+from shardlake.core.ports import Clock
 from shardlake.packs.pack import Pack
 from streams.committer import Committer
 from streams.decode import Decoding
-from streams.lane import Lane, LaneContext
-from streams.loop import Loop, hold_all
+from streams.lane import Lane, LaneContext, LaneLost
+from streams.loop import Alone, Loop, hold_all
 from streams.protect import Protection
-from streams.sources.files import FileSettings, FileSource
+from streams.sources.files import FileSettings, FileSource, OnGap
 from streams.sources.listing import Pattern
 
 LANE: Final = 0  # files are read on one lane
@@ -96,16 +100,18 @@ def stream(config: Config, environ: Mapping[str, str], log: Log, stop: Callable[
     """
     progress, clock = Progress(log), SystemClock()
     protection = protect(config, load_pack(config), environ)
-    log.info("started", root=config.root, source=config.source.path, views=", ".join(compiled_views(config)))
+    what = config.source.stream or config.source.path
+    log.info("started", root=config.root, source=what, views=", ".join(compiled_views(config)))
     pause = config.limits.retry_first_s
     while True:
         before = progress.entries
         try:
-            with opened(config, protection, stop, progress) as loop:
-                loop.run(once=once)
+            with _opened(config, protection, stop, progress) as loop:
+                if loop is not None:
+                    loop.run(once=once)
             return progress
-        except Transient as error:
-            if once:
+        except (Transient, LaneLost) as error:
+            if once and isinstance(error, Transient):
                 raise
             pause = config.limits.retry_first_s if progress.entries > before else pause
             log.warning("trying_again", error=str(error), in_s=pause)
@@ -115,24 +121,43 @@ def stream(config: Config, environ: Mapping[str, str], log: Log, stop: Callable[
         pause = min(2 * pause, config.limits.retry_longest_s)
 
 
+def _opened(
+    config: Config, protection: Protection, stop: Callable[[], bool], progress: Progress
+) -> AbstractContextManager[Loop | None]:
+    if config.source.stream:
+        from shardlake.app.shared import opened_worker
+
+        return opened_worker(config, protection, stop, progress)
+    return opened(config, protection, stop, progress)
+
+
 @contextmanager
 def opened(config: Config, protection: Protection, stop: Callable[[], bool], progress: Progress) -> Iterator[Loop]:
-    """Own the lane, with everything that its loop needs. Raises: as the journal, the object storage and `Lane.take`."""
-    pack, limits, store, clock = load_pack(config), config.limits, compose.objects(config), SystemClock()
+    """Own the lane of a source of files, with everything that its loop needs.
+
+    Raises: as the journal, the object storage and `Lane.take`.
+    """
+    pack, limits, clock = load_pack(config), config.limits, SystemClock()
     source = FileSource(file_settings(config), pack.bucket_key, limits)
-    journal, engine = compose.journal(config), Engine(threads=1)
-    try:
-        found(journal)
-        fix_source(journal, config)
-        check_tables(journal, config)
-        context = LaneContext(journal, store, clock, random_name, limits)
+    with lane_context(config, clock) as context, closing(Engine(threads=1)) as engine:
+        fix_source(context.journal, config, {"pack": config.source.pack, "buckets": str(config.source.buckets)})
         lane = Lane.take(context, LANE, random_name(), config.source.name)
         views = list(compiled_views(config).values())
-        committer = Committer(lane, store, pack.schema, views, engine, limits)
-        hold_all(journal, source, config.source.name, committer)
-        yield Loop(source, Decoding(pack, protection, limits), committer, clock, limits, stop, progress)
+        committer = Committer(lane, context.store, pack.schema, views, engine, limits)
+        hold_all(context.journal, source.shards(), config.source.name, committer)
+        decoding = Decoding(pack, protection, limits)
+        yield Loop(source, decoding, committer, clock, limits, stop, progress, Alone(clock))
+
+
+@contextmanager
+def lane_context(config: Config, clock: Clock) -> Iterator[LaneContext]:
+    """What a lane's owner works with, of a root that was checked. Raises: as the journal and the object storage."""
+    store, journal = compose.objects(config), compose.journal(config)
+    try:
+        found(journal)
+        check_tables(journal, config)
+        yield LaneContext(journal, store, clock, random_name, config.limits)
     finally:
-        engine.close()
         journal.close()
 
 
@@ -142,10 +167,11 @@ def file_settings(config: Config) -> FileSettings:
     if not source.path:
         raise ConfigError(
             "source.path is not set: say where the log files are, with --source, in SHARDLAKE_SOURCE_PATH or in "
-            "shardlake.toml"
+            "shardlake.toml (or name a Kinesis stream in source.stream)"
         )
     _check_apart(Path(config.root), Pattern.of(source.path))
-    return FileSettings(source.name, source.path, source.buckets, source.on_change, source.on_gap, source.discover_max)
+    on_gap: OnGap = "fail" if source.on_gap == "fail" else "letter"
+    return FileSettings(source.name, source.path, source.buckets, source.on_change, on_gap, source.discover_max)
 
 
 def _check_apart(root: Path, pattern: Pattern) -> None:
@@ -165,22 +191,28 @@ def found(journal: Journal) -> None:
             journal.transact(operations.found(LANE + 1))
 
 
-def fix_source(journal: Journal, config: Config) -> None:
-    """See that what the source's shards depend on is as it was when it was first read. Raises: ConfigError."""
-    source = config.source
-    wanted = SourceRow(source.name, {"pack": source.pack, "buckets": str(source.buckets)})
-    key = rows.source_key(source.name)
+def fix_source(journal: Journal, config: Config, wanted: Mapping[str, str]) -> Mapping[str, str]:
+    """See that what the source's shards depend on is as it was when it was first read; give what was stored then.
+
+    Names that begin with _ are stored the first time, and not compared. Raises: ConfigError.
+    """
+    name = config.source.name
+    key = rows.source_key(name)
     stored = journal.get([key]).get(key)
     if stored is None:
-        journal.transact([Write(key, None, rows.encode(wanted))])
-        return
+        with suppress(Conflict):  # another worker was first
+            journal.transact([Write(key, None, rows.encode(SourceRow(name, dict(wanted))))])
+            return wanted
+        stored = journal.get([key])[key]
     known = rows.decode(SourceRow, key, stored).settings
-    for name, value in wanted.settings.items():
-        if known.get(name) != value:
+    for setting in sorted({*wanted, *known}):
+        if not setting.startswith("_") and known.get(setting) != wanted.get(setting):
             raise ConfigError(
-                f"source.{name} is {value}, and was {known.get(name)} when {source.name} was first read: set it back, "
-                "or begin with another root, because everything would be counted again"
+                f"source.{setting} is {wanted.get(setting, 'not set')}, and was {known.get(setting, 'not set')} when"
+                f" {name} was first read: set it back, or begin with another root, because everything would be"
+                " counted again"
             )
+    return known
 
 
 def check_tables(journal: Journal, config: Config) -> None:

@@ -4,12 +4,20 @@ A source hands over bytes and never a record. What it could not hand over is a `
 so that it becomes a dead letter and no line that follows has another number than before.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from shardlake.core.errors import Terminal
 from shardlake.core.positions import Position, SeqRange, ShardId
+
+
+def _none() -> npt.NDArray[np.int64]:
+    return np.zeros(0, np.int64)
 
 
 class ObjectChanged(Terminal):
@@ -24,12 +32,12 @@ class ObjectChanged(Terminal):
 
 
 class SourceGap(Terminal):
-    """What was discovered is gone before it was read. `key` names the object, `at` how far it was read."""
+    """What was to be read is lost. `key` names the object or stream, `at` how far the shard was read."""
 
-    def __init__(self, key: str, shard: ShardId, at: Position) -> None:
+    def __init__(self, key: str, shard: ShardId, at: Position, lost: str = "was removed before it was read") -> None:
         super().__init__(
-            f"{key} was removed before it was read to its end: shard {shard} stops at {at.encode()}; put the file back,"
-            " or set on_gap to letter (go on, with a dead letter and a range of kind gap)"
+            f"{key} {lost}: shard {shard} stops at {at.encode()}; put back what is missing, or set on_gap to dlq (go"
+            " on, with a dead letter and a range of kind gap) or to continue (the same without the letter)"
         )
         self.key, self.shard, self.at = key, shard, at
 
@@ -37,6 +45,8 @@ class SourceGap(Terminal):
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A part of an object that cannot be decoded: one dead letter. It counts as one line, numbered `line`.
+
+    Of a stream, `sequence` and `arrival_us` are the record's; else they are empty, and the block's hold.
 
     `reason` is one of a small set of words, `detail` a sentence. `payload` is the start of the part, as far as
     `letter_bytes_max` allows, `length` the whole part's length in bytes and `sha256` its hash.
@@ -48,6 +58,8 @@ class Fault:
     payload: bytes
     length: int
     sha256: str
+    sequence: str = ""
+    arrival_us: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +100,33 @@ class Block:
         return SeqRange(self.shard, self.after, self.upto, self.kind)
 
 
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Whole records of a stream's shard that lie in `(after, upto]`, as lines; every line is one record's, or its part.
+
+    Line i of `data` has the encoded sequence number `sequences[i]`, the place `subs[i]` in its record, from 0, and
+    arrived at `arrivals_us[i]`. `kind` is "gap" if records before these are known to be lost. Where `upto` is END,
+    `children` names the shards that follow, each with its parents.
+    """
+
+    shard: ShardId
+    after: Position
+    upto: Position
+    origin: str
+    data: bytes = b""
+    sequences: pa.Array = None
+    subs: npt.NDArray[np.int64] = field(default_factory=_none)
+    arrivals_us: npt.NDArray[np.int64] = field(default_factory=_none)
+    faults: tuple[Fault, ...] = ()
+    kind: str = "data"
+    children: Mapping[ShardId, tuple[ShardId, ...]] = field(default_factory=dict)
+
+    @property
+    def range(self) -> SeqRange:
+        """The range that the records cover."""
+        return SeqRange(self.shard, self.after, self.upto, self.kind)
+
+
 class Source(Protocol):
     """A running source, in the hands of the owner of its lane.
 
@@ -115,7 +154,7 @@ class Source(Protocol):
     def merge(self, pages: Sequence[bytes]) -> bytes:
         """Make one page out of several: of two discoveries that go into one entry, or to keep a state short."""
 
-    def read(self, shard: ShardId, after: Position) -> Iterator[Block]:
+    def read(self, shard: ShardId, after: Position) -> Iterator[Block | Records]:
         """Read a shard on from a position, to the end of what was discovered when this is called.
 
         The ranges of its blocks follow one another from `after`. An object stays open between two blocks: close

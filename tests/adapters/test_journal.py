@@ -13,7 +13,7 @@ from shardlake.adapters.sqlite_journal import APPLICATION_ID, FORMAT, SqliteJour
 from shardlake.core.errors import ConfigError, Conflict, Corrupt, FormatTooNew, Transient
 from shardlake.core.journal import operations, rows
 from shardlake.core.journal.port import Journal, Write
-from shardlake.core.journal.rows import Entry, Head, ObjectRef, Registry, ShardRow, WorkerRow
+from shardlake.core.journal.rows import Entry, Head, ObjectRef, Registry, ShardRow
 
 REF = ObjectRef("entry/0000/1/x", 3, "ab" * 32)
 
@@ -153,8 +153,9 @@ def test_a_lane_is_taken_only_if_its_owner_is_as_last_seen(founded: Journal) -> 
         founded.transact(operations.take(head(founded), "t2", "new", "clicks", seen).writes)
     founded.transact(operations.take(head(founded), "t3", "new", "clicks", later).writes)
     assert (head(founded).owner, head(founded).n) == ("new", 2)
-    key = rows.worker_key("old")
-    assert rows.decode(WorkerRow, key, founded.get([key])[key]).beat == 2
+    assert founded.get([rows.worker_key("old")]) == {}, "a dead worker's heartbeat stays"
+    with pytest.raises(Conflict):
+        founded.transact([operations.beat(later, "old")[0]])
 
 
 def test_a_shard_is_adopted_by_one_lane(founded: Journal) -> None:

@@ -389,7 +389,7 @@ def test_a_file_that_changes_between_discovery_and_reading(
     assert again.ask("viewers").certificate.gaps == 1
 
 
-@pytest.mark.parametrize("on_gap", ["fail", "letter"])
+@pytest.mark.parametrize("on_gap", ["fail", "dlq"])
 def test_a_file_that_vanishes_between_discovery_and_reading(
     on_gap: str, program: Program, streamed: Stream, configured: Configured, stopped_after: Callable[..., None]
 ) -> None:

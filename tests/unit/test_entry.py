@@ -180,9 +180,11 @@ def test_pieces_that_do_not_continue_one_another_are_refused() -> None:
         chunk_of(TWO_PIECES[0], hole).ranges()
 
 
-def test_a_gap_makes_the_joined_range_one() -> None:
+def test_a_gap_is_a_range_of_its_own() -> None:
     gap = replace(TWO_PIECES[1], range=replace(TWO_PIECES[1].range, kind="gap"))
-    assert [r.kind for r in chunk_of(TWO_PIECES[0], gap).ranges()] == ["gap"]
+    first, second = chunk_of(TWO_PIECES[0], gap).ranges()
+    assert (first.kind, second.kind) == ("data", "gap")
+    assert second.follows(first)
 
 
 def test_a_chunk_is_full_by_rows_by_bytes_and_due_by_age() -> None:

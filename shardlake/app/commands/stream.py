@@ -1,6 +1,7 @@
 """`shardlake stream run`: the process that keeps views current."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -17,16 +18,20 @@ def stream() -> None:
 @click.option(
     "--source", type=click.Path(path_type=Path), metavar="PATH", help="The log files: a folder or a glob pattern."
 )
+@click.option("--stream", metavar="NAME", help="A Kinesis stream, by its name or ARN, instead of files.")
+@click.option("--endpoint", metavar="URL", help="A service that speaks like AWS, instead of AWS.")
 @click.option("--once", is_flag=True, help="Read what is there now, commit it, and exit.")
 @pass_invocation
-def run(invocation: Invocation, source: Path | None, once: bool) -> None:
-    """Read log files, new ones as they arrive, until it is stopped.
+def run(invocation: Invocation, source: Path | None, stream: str | None, endpoint: str | None, once: bool) -> None:
+    """Read log files or a Kinesis stream, what is new as it arrives, until it is stopped.
 
     What it has read is committed about every second, and can be asked from then on. Ctrl-C or SIGTERM commits the rest
-    and exits with 0. A kill loses nothing: the next run goes on where the last commit was. One process at a time works
-    on a root.
+    and exits with 0. A kill loses nothing: the next run goes on where the last commit was. Of files one process at a
+    time works on a root; of a stream any number of them, which share its shards.
     """
     invocation.flag("source.path", source, "--source")
+    invocation.flag("source.stream", stream, "--stream")
+    invocation.flag("source.endpoint", endpoint, "--endpoint")
     from shardlake.app.guard import arrow_without_pandas
 
     arrow_without_pandas()
@@ -36,11 +41,13 @@ def run(invocation: Invocation, source: Path | None, once: bool) -> None:
     from shardlake.app.streaming import stream as work
 
     config = invocation.config
-    file_settings(config)
+    if not config.source.stream:
+        file_settings(config)
+    alone = nullcontext() if config.source.stream else only_one("a stream process", config.root, "stream")
     log = make_log(verbose=invocation.verbose, as_json=invocation.json)
-    with Stop() as stop, only_one("a stream process", config.root, "stream"):
-        done = work(config, os.environ, log, stop, once=once)
-    log.info("stopped", signal=stop.signal or None, entries=done.entries, rows=done.rows)
-    data = {"entries": done.entries, "rows": done.rows, "dead_letters": done.letters, "signal": stop.signal or None}
+    with Stop() as stopped, alone:
+        done = work(config, os.environ, log, stopped, once=once)
+    log.info("stopped", signal=stopped.signal or None, entries=done.entries, rows=done.rows)
+    data = {"entries": done.entries, "rows": done.rows, "dead_letters": done.letters, "signal": stopped.signal or None}
     text = f"{done.entries:,} entries with {done.rows:,} rows and {done.letters:,} dead letters committed"
     invocation.output.line(text, data)

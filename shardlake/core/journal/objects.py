@@ -84,20 +84,29 @@ class IdLog(msgspec.Struct, frozen=True):
     arrival_us: int
 
 
+class Arrived(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """Everything of a shard that had arrived at `us` (UTC microseconds) was read, when it was kept for `kept_s`."""
+
+    us: int
+    kept_s: int
+
+
 class HeldShard(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A shard in a lane: how far it was read, its parents, and its dedup scope (itself and its ancestors)."""
+    """A shard in a lane: how far it was read, its parents, its dedup scope (itself and its ancestors)."""
 
     at: str
     parents: tuple[str, ...] = ()
     ancestors: tuple[str, ...] = ()
+    seen: Arrived | None = None
 
 
 class Carried(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What goes with shards that leave a lane: logs of ids, pages of discovered files, and ancestors."""
+    """What goes with shards that leave a lane: logs of ids, pages of discovered files, ancestors, when it was seen."""
 
     ids: tuple[IdLog, ...] = ()
     pages: tuple[ObjectRef, ...] = ()
     ancestors: tuple[str, ...] = ()
+    seen: Arrived | None = None
     format: int = msgspec.field(default_factory=lambda: FORMAT)  # a factory, so that it is always written
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from shardlake.core.errors import Conflict, Corrupt
 from shardlake.core.journal import rows
-from shardlake.core.journal.port import Write
+from shardlake.core.journal.port import REMOVED, Write
 from shardlake.core.journal.rows import Entry, Head, ObjectRef, Registry, ShardRow, TableRow, WorkerRow
 
 
@@ -30,6 +30,15 @@ def found(lanes: int) -> tuple[Write, ...]:
     first = Write(rows.REGISTRY_KEY, None, rows.encode(Registry(lanes)))
     heads = (Head(lane, 0, "", "", "") for lane in range(lanes))
     return (first, *(Write(rows.lane_key(head.lane), None, rows.encode(head)) for head in heads))
+
+
+def grow(registry: Registry) -> tuple[Write, ...]:
+    """Add a lane."""
+    after, head = Registry(registry.lanes + 1), Head(registry.lanes, 0, "", "", "")
+    return (
+        Write(rows.REGISTRY_KEY, rows.encode(registry), rows.encode(after)),
+        Write(rows.lane_key(head.lane), None, rows.encode(head)),
+    )
 
 
 def commit(
@@ -74,12 +83,17 @@ def adopt(head: Head, commit_id: str, row: ShardRow, parents: Sequence[ShardRow]
 
 
 def take(head: Head, commit_id: str, owner: str, source: str, old: WorkerRow | None) -> Transaction:
-    """Become the owner of a whole lane, whose owner was seen dead at the heartbeat `old`."""
+    """Become the owner of a whole lane. If its owner was seen dead at the heartbeat `old`, that row is removed."""
     if head.source not in ("", source):
         raise Corrupt(f"lane {head.lane} reads {head.source}, not {source}: a lane has one source")
     entry = Entry(head.lane, head.n + 1, commit_id, "take")
-    check = () if old is None else (Write(rows.worker_key(old.worker), rows.encode(old), None),)
-    return _extend(head, entry, msgspec.structs.replace(head, owner=owner, source=source), check)
+    return _extend(head, entry, msgspec.structs.replace(head, owner=owner, source=source), _buried(old))
+
+
+def leave(head: Head, commit_id: str, worker: WorkerRow | None) -> Transaction:
+    """Let a lane have no owner; its shards stay inside. `worker` is the heartbeat's row, if its worker ends too."""
+    entry = Entry(head.lane, head.n + 1, commit_id, "take")
+    return _extend(head, entry, msgspec.structs.replace(head, owner=""), _buried(worker))
 
 
 def fence(head: Head, commit_id: str) -> Transaction:
@@ -101,6 +115,10 @@ def beat(old: WorkerRow | None, worker: str) -> tuple[Write, WorkerRow]:
 def point(old: TableRow | None, new: TableRow) -> Write:
     """Move the pointer of a view to another table."""
     return Write(rows.table_key(new.view), rows.encode(old) if old else None, rows.encode(new))
+
+
+def _buried(worker: WorkerRow | None) -> tuple[Write, ...]:
+    return () if worker is None else (Write(rows.worker_key(worker.worker), rows.encode(worker), REMOVED),)
 
 
 def _extend(head: Head, entry: Entry, after: Head, others: tuple[Write, ...]) -> Transaction:

@@ -7,14 +7,16 @@ writes or none, only if every expectation holds at that moment.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+REMOVED: Final = b"\0removed"  # what is put in place of a row to remove it; rows are JSON
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
     """One write of a transaction: what is expected under a key (None: nothing), and what to put there.
 
-    `put` of None leaves the row as it is: the write is a check only.
+    `put` of None leaves the row as it is: the write is a check only. `put` of REMOVED takes the row away.
     """
 
     key: str

@@ -1,0 +1,1 @@
+"""Kinesis: what is said to it, what it answers, and what goes wrong."""

@@ -1,0 +1,309 @@
+"""What Kinesis answers, read from the bytes of its JSON into values. Pure, and fast where records are.
+
+A page is parsed by typed structs: one small object a record inside the parser, and lists outside of it. Times are UTC
+microseconds; hash keys are integers of 0 to 2**128 - 1; sequence numbers stay the digits that they are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shardlake.core.errors import Transient
+
+HASH_KEY_MAX: Final = 2**128 - 1
+_T = TypeVar("_T")
+
+
+# ------------------------------------------------------------------------------------------------------ values
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A shard that goes on where its parents ended; it takes the hash keys from `start_hash` to `end_hash`."""
+
+    shard_id: str
+    parents: tuple[str, ...]
+    start_hash: int
+    end_hash: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Page:
+    """The records of one answer to GetRecords, as columns of equal length, in the order of the shard.
+
+    `keys` has None where the service gives no partition key. `next_iterator` is None when the shard is closed and this
+    was its last page: it may hold records, and `children` then name the shards that follow. `behind_ms` is how far the
+    page is behind the shard's tip, None if the service did not say; `size` is the answer's length in bytes.
+    """
+
+    sequences: list[str]
+    data: list[bytes]
+    arrivals_us: NDArray[np.int64]
+    keys: list[str | None]
+    next_iterator: str | None
+    behind_ms: int | None
+    children: tuple[Child, ...]
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def __repr__(self) -> str:
+        """Tell of the page, and nothing of what its records hold."""
+        end = "closed" if self.next_iterator is None else "open"
+        return f"Page({len(self)} records, {self.size} bytes, behind_ms={self.behind_ms}, {end})"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardInfo:
+    """A shard as it is listed. `parents` may name shards that are listed no more; `end_sequence` is None while open."""
+
+    shard_id: str
+    parents: tuple[str, ...]
+    start_hash: int
+    end_hash: int
+    start_sequence: str
+    end_sequence: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """A stream's summary. `mode` is PROVISIONED or ON_DEMAND, `status` for example ACTIVE or UPDATING."""
+
+    name: str
+    arn: str
+    status: str
+    retention_s: int
+    open_shards: int
+    mode: str
+    created_us: int
+
+
+class Put(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
+    """A record to be put: its bytes, its partition key, and a hash key (decimal digits) in place of the key's MD5."""
+
+    data: bytes = msgspec.field(name="Data")
+    key: str = msgspec.field(name="PartitionKey")
+    hash_key: str | None = msgspec.field(name="ExplicitHashKey", default=None)
+
+    def __repr__(self) -> str:
+        """Tell the size, and nothing of what the record holds."""
+        return f"Put({len(self.data)} bytes)"
+
+
+@dataclass(frozen=True, slots=True)
+class PutResults:
+    """What became of each record of a PutRecords, as columns in the order of the request.
+
+    A record that was taken has a shard and a sequence number and the code ""; one that was not has "" for both and the
+    service's code, such as ProvisionedThroughputExceededException. `failed` counts the latter.
+    """
+
+    shards: list[str]
+    sequences: list[str]
+    codes: list[str]
+    failed: int
+
+
+# ------------------------------------------------------------------------------------------------- wire structs
+
+
+class _HashKeyRange(msgspec.Struct, gc=False, rename="pascal"):
+    starting_hash_key: str
+    ending_hash_key: str
+
+
+class _SequenceNumberRange(msgspec.Struct, gc=False, rename="pascal"):
+    starting_sequence_number: str
+    ending_sequence_number: str | None = None
+
+
+class _Record(msgspec.Struct, gc=False, rename="pascal"):
+    sequence_number: str
+    data: bytes
+    approximate_arrival_timestamp: float
+    partition_key: str | None = None
+
+
+class _Child(msgspec.Struct, rename="pascal"):
+    shard_id: str
+    parent_shards: list[str]
+    hash_key_range: _HashKeyRange
+
+
+class _Page(msgspec.Struct, rename="pascal"):
+    records: list[_Record]
+    next_shard_iterator: str | None = None
+    millis_behind_latest: int | None = None
+    child_shards: list[_Child] | None = None
+
+
+class _Shard(msgspec.Struct, rename="pascal"):
+    shard_id: str
+    hash_key_range: _HashKeyRange
+    sequence_number_range: _SequenceNumberRange
+    parent_shard_id: str | None = None
+    adjacent_parent_shard_id: str | None = None
+
+
+class _Shards(msgspec.Struct, rename="pascal"):
+    shards: list[_Shard]
+    next_token: str | None = None
+
+
+class _Iterator(msgspec.Struct, rename="pascal"):
+    shard_iterator: str
+
+
+class _Mode(msgspec.Struct, rename="pascal"):
+    stream_mode: str
+
+
+class _Summary(msgspec.Struct, rename="pascal"):
+    stream_name: str
+    stream_status: str
+    retention_period_hours: int
+    stream_creation_timestamp: float
+    open_shard_count: int
+    stream_arn: str = msgspec.field(name="StreamARN")
+    stream_mode_details: _Mode | None = None
+
+
+class _Description(msgspec.Struct, rename="pascal"):
+    stream_description_summary: _Summary
+
+
+class _Result(msgspec.Struct, gc=False, rename="pascal"):
+    sequence_number: str | None = None
+    shard_id: str | None = None
+    error_code: str | None = None
+
+
+class _Results(msgspec.Struct, rename="pascal"):
+    records: list[_Result]
+
+
+_PAGE: Final = msgspec.json.Decoder(_Page)
+_SHARDS: Final = msgspec.json.Decoder(_Shards)
+_ITERATOR: Final = msgspec.json.Decoder(_Iterator)
+_DESCRIPTION: Final = msgspec.json.Decoder(_Description)
+_RESULTS: Final = msgspec.json.Decoder(_Results)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+# ----------------------------------------------------------------------------------------------------- reading
+
+
+def parse_page(body: bytes) -> Page:
+    """Read an answer to GetRecords. Raises: Transient if it is none."""
+    page = _decoded("GetRecords", _PAGE, body)
+    records = page.records
+    seconds = np.fromiter((r.approximate_arrival_timestamp for r in records), np.float64, len(records))
+    return Page(
+        sequences=[r.sequence_number for r in records],
+        data=[r.data for r in records],
+        arrivals_us=np.rint(seconds * 1e6).astype(np.int64),
+        keys=[r.partition_key for r in records],
+        next_iterator=page.next_shard_iterator,
+        behind_ms=page.millis_behind_latest,
+        children=tuple(map(_child, page.child_shards or ())),
+        size=len(body),
+    )
+
+
+def parse_shards(body: bytes) -> tuple[tuple[ShardInfo, ...], str | None]:
+    """Read an answer to ListShards: its shards, and the token of the next page. Raises: Transient if it is none."""
+    answer = _decoded("ListShards", _SHARDS, body)
+    return tuple(map(_shard, answer.shards)), answer.next_token
+
+
+def parse_iterator(body: bytes) -> str:
+    """Read an answer to GetShardIterator. Raises: Transient if it is none."""
+    return _decoded("GetShardIterator", _ITERATOR, body).shard_iterator
+
+
+def parse_description(body: bytes) -> StreamInfo:
+    """Read an answer to DescribeStreamSummary. Raises: Transient if it is none."""
+    found = _decoded("DescribeStreamSummary", _DESCRIPTION, body).stream_description_summary
+    return StreamInfo(
+        name=found.stream_name,
+        arn=found.stream_arn,
+        status=found.stream_status,
+        retention_s=found.retention_period_hours * 3600,
+        open_shards=found.open_shard_count,
+        mode=found.stream_mode_details.stream_mode if found.stream_mode_details else "PROVISIONED",
+        created_us=round(found.stream_creation_timestamp * 1e6),
+    )
+
+
+def parse_results(body: bytes, count: int) -> PutResults:
+    """Read an answer to PutRecords of `count` records. Raises: Transient if it is none, or of another length."""
+    results = _decoded("PutRecords", _RESULTS, body).records
+    if len(results) != count:
+        raise Transient(f"PutRecords of {count} records was answered with {len(results)} results: send them again")
+    codes = [result.error_code or "" for result in results]
+    return PutResults(
+        shards=[result.shard_id or "" for result in results],
+        sequences=[result.sequence_number or "" for result in results],
+        codes=codes,
+        failed=count - codes.count(""),
+    )
+
+
+def _child(child: _Child) -> Child:
+    keys = child.hash_key_range
+    return Child(child.shard_id, tuple(child.parent_shards), int(keys.starting_hash_key), int(keys.ending_hash_key))
+
+
+def _shard(shard: _Shard) -> ShardInfo:
+    return ShardInfo(
+        shard_id=shard.shard_id,
+        parents=tuple(p for p in (shard.parent_shard_id, shard.adjacent_parent_shard_id) if p),
+        start_hash=int(shard.hash_key_range.starting_hash_key),
+        end_hash=int(shard.hash_key_range.ending_hash_key),
+        start_sequence=shard.sequence_number_range.starting_sequence_number,
+        end_sequence=shard.sequence_number_range.ending_sequence_number,
+    )
+
+
+def _decoded(action: str, decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # A proxy's page with status 200, or an answer that was cut; msgspec tells the place and the type, no contents.
+        place = str(error) if isinstance(error, msgspec.DecodeError) else "it is not UTF-8"
+        raise Transient(
+            f"the answer to {action} cannot be read ({place}; {len(body)} bytes): it will be asked again; if it stays,"
+            " look for a proxy between here and the endpoint"
+        ) from None
+
+
+# ----------------------------------------------------------------------------------------------------- writing
+
+
+def encode(params: dict[str, Any]) -> bytes:
+    """Write the body of a request: bytes become base64, a `Put` its record."""
+    return _ENCODER.encode(params)
+
+
+def target(stream: str) -> dict[str, str]:
+    """Name a stream in a request, by its name or its ARN.
+
+    >>> target("logs"), target("arn:aws:kinesis:eu-west-1:123456789012:stream/logs")
+    ({'StreamName': 'logs'}, {'StreamARN': 'arn:aws:kinesis:eu-west-1:123456789012:stream/logs'})
+    """
+    return {"StreamARN" if stream.startswith("arn:") else "StreamName": stream}
+
+
+def put_size(put: Put) -> int:
+    """The bytes of a record that count for the service's limits: data and partition key."""
+    return len(put.data) + len(put.key.encode())
+
+
+def total_size(puts: Sequence[Put]) -> int:
+    """The bytes of records that count for the service's limits."""
+    return sum(map(put_size, puts))

@@ -1,0 +1,114 @@
+"""A worker of a Kinesis stream, put together: its client, its lane among those of others, and its loop."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from shardlake.adapters.clock import SystemClock
+from shardlake.adapters.engine import Engine
+from shardlake.adapters.kinesis.client import AwsSettings, KinesisClient
+from shardlake.app.logs import Log
+from shardlake.app.settings import Config
+from shardlake.app.streaming import Progress, fix_source, lane_context
+from shardlake.app.viewset import compiled_views, load_pack
+from shardlake.core.errors import ConfigError
+from shardlake.packs.cloudfront.header import STANDARD_FIELDS
+from streams.assignment import Moves
+from streams.committer import Committer
+from streams.decode import Decoding
+from streams.lane import Lane, LaneContext
+from streams.loop import Loop
+from streams.protect import Protection
+from streams.sharing import Sharing
+from streams.sources.kinesis.source import KinesisSettings, KinesisSource
+from streams.sources.port import SourceGap
+from streams.worker import Worker
+
+CLAIM_EVERY_S: Final = 0.1
+_PINNED: Final = "_pinned_us"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Writes what happens among workers to the log."""
+
+    log: Log
+
+    def took(self, lane: int, owner: str, shards: int) -> None:
+        """A lane was taken."""
+        self.log.info("lane_taken", lane=lane, shards=shards, from_worker=owner or None)
+
+    def moved(self, moves: Moves) -> None:
+        """Shards were moved."""
+        self.log.info("shards_moved", adopted=len(moves.adopt), released=len(moves.release))
+
+    def found(self, shards: int) -> None:
+        """Shards were discovered."""
+        self.log.info("shards_found", shards=shards)
+
+    def stopped(self, gap: SourceGap) -> None:
+        """A shard stands still."""
+        self.log.error("shard_stopped", shard=gap.shard, error=str(gap))
+
+
+@contextmanager
+def opened_worker(
+    config: Config, protection: Protection, stop: Callable[[], bool], progress: Progress
+) -> Iterator[Loop | None]:
+    """Be a worker, with a lane and all that its loop needs; None if told to stop before a lane was free.
+
+    When the block ends well, the lane is handed over. Raises: as the journal, `KinesisClient`, `Worker.claim`.
+    """
+    pack, limits, clock, told = load_pack(config), config.limits, SystemClock(), Told(progress.log)
+    api = KinesisClient(AwsSettings(config.source.region, config.source.endpoint))
+    with (
+        lane_context(config, clock) as context,
+        closing(Engine(threads=1)) as engine,
+        _threads(limits.fetch_threads_max) as executor,
+    ):
+        settings = _settings(config, context, api)
+        source = KinesisSource(settings, api, executor, clock, limits, told.stopped)
+        worker = Worker(context, config.source.name, source.list, told)
+        lane = _claimed(worker, stop)
+        if lane is None:
+            yield None
+            return
+        views = list(compiled_views(config).values())
+        committer = Committer(lane, context.store, pack.schema, views, engine, limits)
+        source.hold(lane.state.shards)
+        decoding = Decoding(pack, protection, limits, config.source.fields or STANDARD_FIELDS)
+        yield Loop(source, decoding, committer, clock, limits, stop, progress, Sharing(worker, source))
+        worker.leave(lane)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that fetch; at the end what they still wait for is not waited for."""
+    executor = ThreadPoolExecutor(count, "fetch")
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _settings(config: Config, context: LaneContext, api: KinesisClient) -> KinesisSettings:
+    source, stream = config.source, api.describe(config.source.stream)
+    if source.path:
+        raise ConfigError(
+            f"source.path ({source.path}) and source.stream ({source.stream}) are both set: keep one of them"
+        )
+    pinned_us = context.clock.now_us() if source.start == "latest" else 0
+    wanted = {"pack": source.pack, "stream": stream.arn, "created": str(stream.created_us), _PINNED: str(pinned_us)}
+    stored = fix_source(context.journal, config, wanted)
+    return KinesisSettings(source.name, source.stream, source.on_gap, int(stored[_PINNED]))
+
+
+def _claimed(worker: Worker, stop: Callable[[], bool]) -> Lane | None:
+    """Wait for a lane; the living keep theirs, and whether an owner is alive takes time to see."""
+    lane = worker.claim()
+    while lane is None and not stop():
+        worker.context.clock.sleep_s(CLAIM_EVERY_S)
+        lane = worker.claim()
+    return lane

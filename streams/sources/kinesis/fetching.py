@@ -1,0 +1,104 @@
+"""One shard's pages, fetched ahead: where it stands, when it may be asked again, and what a request came back with.
+
+`fetch` is all that runs in a thread: two calls of the service, and parsing. Everything else is the loop's.
+"""
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final
+
+from shardlake.adapters.kinesis.port import KinesisReader
+from shardlake.adapters.kinesis.wire import Page
+from shardlake.core.journal.objects import Arrived, HeldShard
+from shardlake.core.limits import Limits
+from shardlake.core.ports import Clock
+from shardlake.core.positions import ORIGIN, Position, ShardId
+
+RECOVERY: Final = 0.9  # what a good read leaves of a pause
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where reading begins: an iterator that is there, or what to ask for one with."""
+
+    iterator: str | None
+    kind: str
+    sequence: str = ""
+    at_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A page, and when it was asked for: UTC microseconds, and monotonic seconds."""
+
+    page: Page
+    asked_us: int
+    asked_s: float
+
+
+@dataclass(slots=True)
+class Reader:
+    """One shard being read.
+
+    `at` is the end of what was handed over, `seen` what had arrived and was in it. `repeats` tells that the next record
+    will be the one at `at`, unless it was trimmed. `is_pinned` is a shard that is read from where its source began.
+    """
+
+    shard: ShardId
+    at: Position
+    seen: Arrived | None
+    repeats: bool
+    is_pinned: bool
+    iterator: str | None = None
+    due_s: float = 0.0
+    pause_s: float = 0.0
+    failures: int = 0
+    turn: int = 0
+    is_at_tip: bool = False
+    is_stopped: bool = False
+    future: "Future[Fetched] | None" = None
+
+    @staticmethod
+    def of(shard: ShardId, held: HeldShard) -> "Reader":
+        """Begin where a held shard stands."""
+        at = Position.decode(held.at)
+        return Reader(shard, at, held.seen, at != ORIGIN, at == ORIGIN and not held.parents)
+
+    @property
+    def name(self) -> str:
+        """The shard's name in its stream."""
+        return self.shard.rpartition("/")[2]
+
+    def start(self, pinned_us: int) -> Start:
+        """Where to read on: never LATEST, since an iterator that expires unread would lose what came between."""
+        if self.at != ORIGIN:
+            return Start(self.iterator, "AT_SEQUENCE_NUMBER", sequence=str(self.at.sequence))
+        if self.is_pinned and pinned_us:
+            return Start(self.iterator, "AT_TIMESTAMP", at_us=pinned_us)
+        return Start(self.iterator, "TRIM_HORIZON")
+
+    def begin_anew(self) -> None:
+        """Let the next request take an iterator of its own."""
+        self.iterator, self.repeats = None, self.at != ORIGIN
+
+    def throttled(self, now_s: float, limits: Limits) -> None:
+        """Wait twice as long as before."""
+        self.pause_s = min(max(2 * self.pause_s, 1 / limits.shard_reads_per_s), limits.retry_longest_s)
+        self.due_s = now_s + self.pause_s
+
+    def succeeded(self, fetched: Fetched, limits: Limits) -> None:
+        """Take note of a page: when the shard may be asked again, and whether it was read to its tip."""
+        page = fetched.page
+        self.failures, self.iterator = 0, page.next_iterator
+        self.pause_s = self.pause_s * RECOVERY if self.pause_s > 1 / limits.shard_reads_per_s else 0.0
+        self.is_at_tip = page.behind_ms == 0
+        usual_s = limits.poll_interval_s if self.is_at_tip else 1 / limits.shard_reads_per_s
+        paid_s = page.size / limits.shard_bytes_per_s
+        self.due_s = fetched.asked_s + max(usual_s, paid_s, self.pause_s)
+
+
+def fetch(api: KinesisReader, clock: Clock, stream: str, shard: str, start: Start, limit: int) -> Fetched:
+    """Read a page, with a new iterator if there is none. Raises: as `KinesisReader.iterator` and `get_records`."""
+    iterator = start.iterator or api.iterator(stream, shard, start.kind, start.sequence, start.at_us)
+    asked_us, asked_s = clock.now_us(), clock.monotonic_s()
+    return Fetched(api.get_records(iterator, limit, stream), asked_us, asked_s)

@@ -1,0 +1,275 @@
+"""A worker among others that read one source: its signs of life, its home lane, and the shards that it should hold.
+
+Nothing here protects the counts: a worker that is wrong about who is alive loses a race for a head or a shard's row.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from shardlake.core.errors import Conflict
+from shardlake.core.journal import operations, reading, rows
+from shardlake.core.journal.port import Write
+from shardlake.core.journal.rows import Head, ShardRow, SourceRow, WorkerRow
+from shardlake.core.positions import ShardId
+from streams.assignment import Moves, adoptable, assign
+from streams.lane import Lane, LaneContext, LaneLost
+from streams.vigil import Vigil
+
+FOUNDED: Final = "_founded_us"
+EAGER: Final = 0.2  # a worker that has nothing to read looks five times as often
+Listing = Mapping[ShardId, tuple[ShardId, ...]]  # shard -> its parents
+
+
+class Lister(Protocol):
+    """Gives a complete listing, or what counts of it when the source is first read (`founding`)."""
+
+    def __call__(self, *, founding: bool = False) -> Listing:
+        """List. Raises: Transient, ConfigError."""
+
+
+class Observer(Protocol):
+    """Who is told what happens among workers."""
+
+    def took(self, lane: int, owner: str, shards: int) -> None:
+        """A lane was taken, with its shards; `owner` is who had it, "" for nobody."""
+
+    def moved(self, moves: Moves) -> None:
+        """Shards were taken in or let go."""
+
+    def found(self, shards: int) -> None:
+        """Shards became known."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a worker saw of the journal at one look."""
+
+    heads: Mapping[int, Head]
+    beats: Mapping[str, WorkerRow]
+    shards: Mapping[str, ShardRow]
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker; `name` is its own, never used before. Not safe for several threads."""
+
+    context: LaneContext
+    source: str
+    listing: Lister
+    observer: Observer
+    name: str = field(init=False)
+    home: int = field(default=-1, init=False)
+    row: WorkerRow | None = field(default=None, init=False)
+    _vigil: Vigil = field(init=False)
+    founded_us: int = field(default=0, init=False)  # when the source's first shards were known; 0 before
+    _beaten_s: float = field(default=0.0, init=False)
+    _looked_s: float | None = field(default=None, init=False)
+    _listed_s: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.name = self.context.new_id()
+        self._vigil = Vigil(self.context.limits.worker_expiry_s)
+
+    # ------------------------------------------------------------------------------------------- a home
+
+    def claim(self) -> Lane | None:
+        """Try once to get a home lane; None if the living hold as many as there may be.
+
+        Raises: as `Lane.take`.
+        """
+        if self.row is None:
+            self._beat()
+        seen = self._look()
+        lane = self._choose(seen)
+        if lane is None:
+            return None
+        taken = self._take(seen, lane)
+        self.home = taken.head.lane if taken else -1
+        return taken
+
+    def _choose(self, seen: View) -> int | None:
+        ours = {lane: head for lane, head in seen.heads.items() if head.source in ("", self.source)}
+        for lane, head in ours.items():
+            if not head.owner or self._is_dead(head.owner, seen):
+                return lane
+        return self._grown() if len(ours) < self.context.limits.lanes_max else None
+
+    def _grown(self) -> int | None:
+        registry = reading.read_registry(self.context.journal)
+        assert registry is not None
+        with suppress(Conflict):  # somebody else added one just now, and may take it
+            self.context.journal.transact(operations.grow(registry))
+        return registry.lanes
+
+    def _take(self, seen: View, lane: int) -> Lane | None:
+        head = seen.heads.get(lane)
+        owner = head.owner if head else ""
+        old = seen.beats.get(owner) if owner != self.name else None
+        try:
+            taken = Lane.take(self.context, lane, self.name, self.source, old, expected=head)
+        except Conflict:  # somebody else was first, or its owner has moved
+            return None
+        self.observer.took(lane, owner, len(taken.state.shards))
+        return taken
+
+    # --------------------------------------------------------------------------------------- at every round
+
+    def attend(self, lane: Lane) -> Moves:
+        """Give a sign of life, look at the others, bury the dead; say which shards to take in and to let go.
+
+        Raises: LaneLost if somebody else has buried this worker; as `Lane.release`.
+        """
+        self.pulse()
+        now_s, limits = self.context.clock.monotonic_s(), self.context.limits
+        every_s = limits.look_s if lane.state.shards else limits.look_s * EAGER
+        if self._looked_s is not None and now_s - self._looked_s < every_s:
+            return Moves()
+        if self._listed_s is None or now_s - self._listed_s >= limits.discover_s:
+            self.discover(self.listing(founding=not self._is_founded()))
+            self._listed_s = now_s
+        seen = self._look()
+        self._looked_s = now_s
+        for other in self._orphaned(seen):
+            self._empty(seen, other)
+        return assign(self.home, self._living(seen), self._source_shards(seen))
+
+    def pulse(self) -> None:
+        """Give a sign of life, if it is time. It is called between the steps of long work, never by a thread.
+
+        Raises: LaneLost if somebody else has buried this worker.
+        """
+        now_s = self.context.clock.monotonic_s()
+        if now_s - self._beaten_s >= self.context.limits.heartbeat_s:
+            self._beat()
+
+    def committed(self) -> None:
+        """Take note of a commit, which is a sign of life too."""
+        self._beaten_s = self.context.clock.monotonic_s()
+
+    # ----------------------------------------------------------------------------------------------- discovery
+
+    def discover(self, listing: Listing) -> None:
+        """Make shards known, each after its parents.
+
+        A parent that is neither known nor listed has expired. When the source is first read that is no loss, and it is
+        left out, with its ancestors, for ever; later it gets a row, so that whoever tries to read it tells of the loss.
+        """
+        is_founding = not self._is_founded()
+        known = reading.read_shards(self.context.journal)
+        missing = {parent for parents in listing.values() for parent in parents} - known.keys() - listing.keys()
+        if missing and not is_founding:
+            listing = {**dict.fromkeys(missing, ()), **self.listing(), **listing}
+        left_out = _left_out(listing, known)
+        waiting = {s: parents for s, parents in listing.items() if s not in known and s not in left_out}
+        if waiting:
+            self.observer.found(len(waiting))
+            self._discover(waiting, set(known))
+        if is_founding:
+            self._found()
+
+    def _discover(self, waiting: dict[ShardId, tuple[ShardId, ...]], known: set[str]) -> None:
+        while waiting:
+            for shard in [s for s, parents in waiting.items() if not set(parents) & waiting.keys()]:
+                parents = tuple(p for p in waiting.pop(shard) if p in known)
+                with suppress(Conflict):  # somebody else was first
+                    self.context.journal.transact([operations.discover(shard, self.source, parents)])
+                known.add(shard)
+
+    def _is_founded(self) -> bool:
+        """Tell whether it was noted when the shards were known that the source had when it was first read."""
+        if not self.founded_us:
+            key = rows.source_key(self.source)
+            row = rows.decode(SourceRow, key, self.context.journal.get([key])[key])
+            self.founded_us = int(row.settings.get(FOUNDED, "0"))
+        return self.founded_us > 0
+
+    def _found(self) -> None:
+        journal, key = self.context.journal, rows.source_key(self.source)
+        stored = journal.get([key])[key]
+        row = rows.decode(SourceRow, key, stored)
+        now_us = self.context.clock.now_us()
+        settled = SourceRow(row.source, {**row.settings, FOUNDED: str(now_us)})
+        with suppress(Conflict):  # somebody else noted it: it is read the next time
+            journal.transact([Write(key, stored, rows.encode(settled))])
+            self.founded_us = now_us
+
+    def heirs(self, children: Listing) -> tuple[str, ...]:
+        """Choose those of some children that can be read now: free, with all parents ended."""
+        shards = reading.read_shards(self.context.journal)
+        free = set(adoptable(shards))
+        return tuple(child for child in children if child in free)
+
+    def leave(self, lane: Lane) -> None:
+        """Hand everything over: the lane has no owner, and this worker no heartbeat. Raises: as `Lane.leave`."""
+        lane.leave(self.row)
+        self.row = None
+
+    # ------------------------------------------------------------------------------------------------ parts
+
+    def _beat(self) -> None:
+        self._beaten_s = self.context.clock.monotonic_s()
+        write, row = operations.beat(self.row, self.name)
+        try:
+            self.context.journal.transact([write])
+        except Conflict:
+            # An answer that was lost: the row is as it was to become. Else somebody has buried us.
+            found = self.context.journal.get([write.key]).get(write.key)
+            if found != write.put:
+                raise LaneLost(f"worker {self.name} was taken for dead, and its lanes were taken over") from None
+        self.row = row
+
+    def _look(self) -> View:
+        journal = self.context.journal
+        found = journal.scan("worker/")
+        beats = {row.worker: row for row in (rows.decode(WorkerRow, key, value) for key, value in found)}
+        seen = View(reading.read_heads(journal), beats, reading.read_shards(journal))
+        self._vigil.look(self.context.clock.monotonic_s(), seen.heads, beats)
+        return seen
+
+    def _is_dead(self, owner: str, seen: View) -> bool:
+        return owner != self.name and self._vigil.is_dead(owner, self.context.clock.monotonic_s(), seen.beats)
+
+    def _orphaned(self, seen: View) -> list[int]:
+        """Lanes of this source with shards and without a living owner, and those that we took but did not empty."""
+        holding = {row.lane for row in self._source_shards(seen).values() if row.place == "held"}
+        return [
+            lane
+            for lane, head in seen.heads.items()
+            if lane != self.home
+            and head.source == self.source
+            and (lane in holding or head.owner)
+            and (head.owner in ("", self.name) or self._is_dead(head.owner, seen))
+        ]
+
+    def _empty(self, seen: View, number: int) -> None:
+        """Take a lane only to release what it holds."""
+        lane = self._take(seen, number)
+        if lane is None:
+            return
+        with suppress(Conflict):  # it was taken from us in turn
+            for shard in tuple(lane.state.shards):
+                lane.release(shard)
+                self.pulse()
+            lane.leave()
+
+    def _living(self, seen: View) -> list[int]:
+        homes: dict[str, int] = {}
+        for lane, head in sorted(seen.heads.items(), reverse=True):
+            if head.owner and head.source == self.source and not self._is_dead(head.owner, seen):
+                homes[head.owner] = lane
+        return [*(lane for owner, lane in homes.items() if owner != self.name), self.home]
+
+    def _source_shards(self, seen: View) -> dict[str, ShardRow]:
+        return {shard: row for shard, row in seen.shards.items() if row.source == self.source}
+
+
+def _left_out(listing: Listing, known: Mapping[str, ShardRow]) -> set[ShardId]:
+    """Name what a known shard's row does not have for a parent, with all its ancestors."""
+    left = {p for shard, parents in listing.items() if shard in known for p in parents if p not in known[shard].parents}
+    grown = left
+    while grown:
+        grown = {p for shard in grown for p in listing.get(ShardId(shard), ()) if p not in known} - left
+        left |= grown
+    return left - known.keys()
