@@ -120,7 +120,7 @@ def consume(pages: Path, root: Path) -> None:
     from shardlake.app.guard import arrow_without_pandas
 
     arrow_without_pandas()
-    from benchmarks.pages import RecordDecoding, RecordedPages
+    from benchmarks.pages import RecordedPages
     from shardlake.adapters.clock import SystemClock, random_name
     from shardlake.adapters.engine import Engine
     from shardlake.adapters.local_objects import LocalObjects
@@ -130,8 +130,10 @@ def consume(pages: Path, root: Path) -> None:
     from shardlake.core.limits import Limits
     from shardlake.packs.cloudfront.pack import CloudFront
     from streams.committer import Committer
+    from streams.decode import Decoding
     from streams.lane import Lane, LaneContext
     from streams.loop import Alone, Loop, hold_all
+    from streams.protect import Protection
 
     bodies, pack, limits, clock = read_pages(pages), CloudFront(), Limits(), SystemClock()
     journal, store = SqliteJournal(root / "journal.db"), LocalObjects(root / "objects")
@@ -141,7 +143,8 @@ def consume(pages: Path, root: Path) -> None:
     source, chunks = RecordedPages(bodies), _Chunks()
     committer = Committer(lane, store, pack.schema, views, Engine(threads=1), limits)
     hold_all(journal, source.shards(), "recorded", committer)
-    loop = Loop(source, RecordDecoding(pack, limits), committer, clock, limits, lambda: False, chunks, Alone(clock))
+    decoding = Decoding(pack, Protection(), limits, pack.stream_fields)
+    loop = Loop(source, decoding, committer, clock, limits, lambda: False, chunks, Alone(clock))
     started = time.process_time()
     loop.run(once=True)
     print(sum(chunks.rows), time.process_time() - started, *chunks.rows)

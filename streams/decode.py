@@ -24,7 +24,7 @@ from streams.sources.port import Block, Fault, Records
 class Decoding:
     """Turns blocks into pieces; keeps the decoder of the object that each shard is in.
 
-    `fields` names the fields of a stream's lines, in order; None leaves it to the pack.
+    `fields` names the fields of lines without a header, in order; None leaves it to the headers, or to the pack.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Decoding:
     def _decoder(self, block: Block) -> Decoder:
         if block.starts or block.shard not in self._decoders:
             limit = self._limits.line_bytes_max
-            self._decoders[block.shard] = self._pack.open(block.origin, line_bytes_max=limit)
+            self._decoders[block.shard] = self._pack.open(block.origin, self._fields, line_bytes_max=limit)
         return self._decoders[block.shard]
 
     def _letters(self, block: Block | Records, faults: Sequence[Fault]) -> pa.Table | None:

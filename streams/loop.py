@@ -37,10 +37,12 @@ class Observer(Protocol):
 class Keeper(Protocol):
     """Who decides which shards a lane holds, between two rounds of its loop.
 
-    A patient one commits what was read only when it is due, because more of it is always on its way.
+    A patient one lets what was read be committed only when it is due.
     """
 
-    is_patient: bool
+    @property
+    def is_patient(self) -> bool:
+        """Tell whether more is always on its way."""
 
     def attend(self, committer: Committer, settle: Callable[[], None]) -> None:
         """Take shards in and let them go, where that is due; `settle` commits what was read, and comes before.
@@ -117,22 +119,22 @@ class Loop:
             if once and not self.source.waiting:
                 break
             self.rest()
-        self._commit()
+        self.settle()
 
     def step(self) -> bool:
         """Do one round: read each shard once, commit what is due. Tell whether there was anything to read."""
-        self.keeper.attend(self.committer, self._commit)
+        self.keeper.attend(self.committer, self.settle)
         self._discover()
         worked = self._round()
         if self._chunk.is_due(self.clock.monotonic_s()) or not (worked or self.keeper.is_patient):
-            self._commit()
+            self.settle()
         return worked
 
     def rest(self) -> None:
         """Wait until it is worth another round."""
         self.observer.idle()
         if self.clock.monotonic_s() - self._committed_s >= self.limits.idle_mark_s and self.keeper.seen():
-            self._commit(mark=True)
+            self.settle(mark=True)
         self.keeper.wait(max(self.limits.poll_interval_s, LOOK_SHARE * self._looked_s))
 
     def _discover(self) -> None:
@@ -149,7 +151,7 @@ class Loop:
             for _ in self._pieces(shard):
                 worked = True
                 if self._chunk.is_full() or self._chunk.is_due(self.clock.monotonic_s()):
-                    self._commit()
+                    self.settle()
                 if self.stop():
                     return worked
         return worked
@@ -175,7 +177,8 @@ class Loop:
         pending = self._chunk.upto(shard)
         return pending if pending is not None else Position.decode(self.committer.lane.position(shard) or "-")
 
-    def _commit(self, *, mark: bool = False) -> None:
+    def settle(self, *, mark: bool = False) -> None:
+        """Commit what was read, if there is any; with `mark` in any case. Raises: as `run`."""
         if not self._chunk.pieces and self._page is None and not mark:
             return
         chunk, page, children = self._chunk, self._page, self._children

@@ -51,6 +51,11 @@ def certificate_line(certificate: "Certificate") -> str:
     return " · ".join([*parts, _CLASSES[weakest], *notes])
 
 
+def sampling_line(rate: float) -> str:
+    """Say what part of the requests the source holds, in percent."""
+    return f"the source holds {rate:g} % of the requests; nothing is scaled"
+
+
 def certificate_facts(certificate: "Certificate") -> dict[str, Any]:
     """Write a certificate as names and values, for people."""
     facts = {

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "views": "shardlake.app.commands.views:views",
     "status": "shardlake.app.commands.status:status",
     "dlq": "shardlake.app.commands.dlq:dlq",
+    "put": "shardlake.app.commands.put:put",
     "verify": "shardlake.app.commands.verify:verify",
 }
 DUCKDB_INTERRUPTED: Final = "Query interrupted"  # what DuckDB makes of Ctrl-C, in place of KeyboardInterrupt

@@ -122,6 +122,7 @@ LIMITS: Final[Mapping[str, str]] = {
     "retry_first_s": "seconds before something is tried for the second time",
     "retry_longest_s": "seconds at most between two tries",
     "poll_interval_s": "seconds between two looks for files, or two reads of a shard, when there is nothing to read",
+    "poll_longest_s": "seconds between two reads of a shard that has had nothing for long",
     "shard_reads_per_s": "reads of one Kinesis shard a second, at most",
     "shard_bytes_per_s": "bytes of one Kinesis shard a second, at most, on the whole",
     "fetch_threads_max": "threads that fetch pages of a stream",

@@ -115,8 +115,8 @@ def _key(config: Config) -> str:
 
 
 def _ingredients(config: Config) -> Iterator[Path]:
-    """Our own views, and the sources of the pack's schema and views and of the compiler: a few hundred kB in all."""
+    """Our own views, and the sources of the packs' schemas and views and of the compiler: a few hundred kB in all."""
     yield from _own(config)
-    for folder in (_PACKS / config.source.pack, _CORE / "compiler", _CORE / "algebra"):
+    for folder in (_PACKS, _CORE / "compiler", _CORE / "algebra"):
         yield from sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".sql"})
     yield from (_CORE / "view.py", _CORE / "schema.py")

@@ -21,6 +21,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     retry_first_s: float = 0.05
     retry_longest_s: float = 5.0
     poll_interval_s: float = 0.25
+    poll_longest_s: float = 1.0
     shard_reads_per_s: float = 5.0  # what a Kinesis shard allows, to all its consumers together
     shard_bytes_per_s: int = 2 << 20
     fetch_threads_max: int = 4

@@ -101,13 +101,20 @@ class Pack(Protocol):
     def sort_keys(self) -> tuple[str, ...]:
         """The columns by which a large file of events is best sorted."""
 
+    @property
+    def stream_fields(self) -> tuple[str, ...]:
+        """The fields of a line of a stream, where the configuration names none."""
+
     def bucket_key(self, object_name: str) -> str | None:
         """Give what decides an object's bucket: equal for copies of one object; None for a name without a pattern."""
 
     def open(
         self, origin: str, fields: tuple[str, ...] | None = None, *, line_bytes_max: int = LINE_BYTES_MAX
     ) -> Decoder:
-        """Make a decoder for an object or stream called `origin`; `fields` for one whose lines have no header."""
+        """Make a decoder for an object or stream called `origin`; `fields` for one whose lines have no header.
+
+        Raises: ConfigError for fields that the pack does not know, or that tell no time.
+        """
 
     def enrich(self, rows: pa.Table) -> pa.Table:
         """Add what follows from the values of each row; the result has the columns of `schema`, in its order."""

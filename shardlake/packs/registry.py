@@ -4,10 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from shardlake.core.errors import ConfigError
-from shardlake.packs.cloudfront.pack import CloudFront
+from shardlake.packs.cloudfront.pack import CloudFront, CloudFrontRealtime
 from shardlake.packs.pack import Pack
 
-PACKS: Final[Mapping[str, Callable[[], Pack]]] = {"cloudfront": CloudFront}
+PACKS: Final[Mapping[str, Callable[[], Pack]]] = {
+    "cloudfront": CloudFront,
+    "cloudfront_realtime": CloudFrontRealtime,
+}
 
 
 def load(name: str) -> Pack:

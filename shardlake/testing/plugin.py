@@ -27,8 +27,9 @@ def embedded_kinesis(
     embedded_kinesis_behaviour: Behaviour,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Server]:
-    """Serve an embedded Kinesis for one test: `.url` is its endpoint, `.kinesis` the model (`ask`, `inject`).
+    """Serve an embedded Kinesis for one test.
 
+    `.url` is its endpoint, `.ask` calls an action, `.kinesis` is the model, with `inject` for what shall go wrong.
     The environment is set, so that `boto3.client("kinesis")` needs no arguments and reaches no account.
     """
     kinesis = EmbeddedKinesis(SystemClock(), random.Random(0), embedded_kinesis_behaviour)

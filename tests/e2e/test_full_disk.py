@@ -91,7 +91,7 @@ class Heard:
     def debug(self, event: str, **_: Any) -> None:
         self.events.append(event)
 
-    info = warning = debug
+    info = warning = error = debug
 
 
 @pytest.mark.parametrize("first", [1, 4, 7, 13, 16])

@@ -305,7 +305,7 @@ def test_a_record_of_a_mebibyte_with_its_key_is_taken(client: Any, stream: str) 
 
 
 def test_a_request_of_more_than_ten_mebibytes_is_refused(client: Any, stream: str) -> None:
-    entries = [{"Data": b"x" * (1 << 20), "PartitionKey": "k"}] * 11
+    entries = [{"Data": b"x" * 1_000_000, "PartitionKey": "k"}] * 11
     refused(client.put_records, "InvalidArgumentException", "ValidationException", StreamName=stream, Records=entries)
 
 

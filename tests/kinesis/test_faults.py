@@ -9,6 +9,7 @@ import pytest
 
 from shardlake.testing.clock import ManualClock
 from shardlake.testing.kinesis import KMS_FAULTS, Behaviour, EmbeddedKinesis, Fault, Response, ServiceError
+from shardlake.testing.kinesis.sequence import Numbering
 
 SHARD = "shardId-000000000000"
 ENTRY = {"Data": "aaaa", "PartitionKey": "k", "ExplicitHashKey": "0"}
@@ -203,6 +204,16 @@ def test_every_fault_of_a_request_is_named(kinesis: EmbeddedKinesis) -> None:
         assert f"at '{field}' failed to satisfy constraint" in caught.value.message
 
 
+def test_an_iterator_that_was_tampered_with_is_refused(kinesis: EmbeddedKinesis) -> None:
+    wanted = {"StreamName": "s", "ShardId": SHARD, "ShardIteratorType": "TRIM_HORIZON"}
+    sealed = bytearray(base64.urlsafe_b64decode(kinesis.ask("GetShardIterator", **wanted)["ShardIterator"]))
+    assert b"shardId-000000000000\n0\n" in sealed
+    other = sealed.replace(b"shardId-000000000000\n0\n", b"shardId-000000000001\n0\n")
+    with pytest.raises(ServiceError, match="Invalid ShardIterator"):
+        kinesis.ask("GetRecords", ShardIterator=base64.urlsafe_b64encode(other).decode())
+    kinesis.ask("GetRecords", ShardIterator=base64.urlsafe_b64encode(sealed).decode())
+
+
 def test_two_names_of_two_streams_are_refused(kinesis: EmbeddedKinesis) -> None:
     arn = "arn:aws:kinesis:us-east-1:000000000000:stream/other"
     with pytest.raises(ServiceError, match="two different streams"):
@@ -218,6 +229,12 @@ def test_no_payload_gets_into_a_message(kinesis: EmbeddedKinesis) -> None:
         assert response.status == 400
         assert b"secret" not in response.body
         assert secret.encode() not in response.body
+
+
+def test_the_layout_of_a_sequence_number_is_that_of_aws() -> None:
+    number = Numbering(0x12, 0x123456789).number(0xABC, 0x987654321)
+    assert f"{number:x}" == "2" + "123456789" + "2" + "0000000000000abc" + "00" + "987654321" + "00000012" + "2"
+    assert len(str(number)) == 56
 
 
 # ----------------------------------------------------------------------------------------------- distribution

@@ -204,7 +204,7 @@ def test_every_acknowledged_record_is_read_once_in_order_by_all_who_follow_child
     play.check_numbers()
     open_now = {name for _, _, name in play.open_shards()}
     for reader in play.readers:
-        for _ in range(10_000):
+        for _ in range(3_000):
             behind = [name for name in sorted(reader.at) if name not in open_now]
             behind += [
                 name for name in reader.at if len(reader.read.get(name, ())) < len(play.acknowledged.get(name, ()))

@@ -27,7 +27,7 @@ def test_boto3_finds_it(embedded_kinesis):
 
 
 def test_each_test_has_its_own(embedded_kinesis):
-    assert embedded_kinesis.kinesis.ask("ListStreams")["StreamNames"] == []
+    assert embedded_kinesis.ask("ListStreams")["StreamNames"] == []
 """
 
 

@@ -21,7 +21,7 @@ ENTRY = {"StreamName": "s", "Data": "aaaa", "PartitionKey": "k", "ExplicitHashKe
 
 @pytest.fixture
 def server(served: Server) -> Server:
-    served.kinesis.ask("CreateStream", StreamName="s", ShardCount=1)
+    served.ask("CreateStream", StreamName="s", ShardCount=1)
     return served
 
 
@@ -34,8 +34,8 @@ def client(server: Server, make_client: Callable[[str], Any]) -> Iterator[Any]:
 
 def stored(server: Server) -> list[str]:
     wanted = {"StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"}
-    at = server.kinesis.ask("GetShardIterator", **wanted)["ShardIterator"]
-    return [record["SequenceNumber"] for record in server.kinesis.ask("GetRecords", ShardIterator=at)["Records"]]
+    at = server.ask("GetShardIterator", **wanted)["ShardIterator"]
+    return [record["SequenceNumber"] for record in server.ask("GetRecords", ShardIterator=at)["Records"]]
 
 
 def post(connection: HTTPConnection, action: str, fields: dict[str, Any], **headers: str) -> tuple[int, dict[str, Any]]:
@@ -137,22 +137,32 @@ def test_a_client_that_asks_first_is_told_to_go_on(server: Server) -> None:
     assert len(stored(server)) == 1
 
 
-def test_concurrent_producers_lose_nothing(server: Server) -> None:
+def test_concurrent_producers_lose_nothing(server: Server, switching: None) -> None:
     told: list[str] = []
+    batch = {"StreamName": "s", "Records": [{name: ENTRY[name] for name in ("Data", "PartitionKey")}] * 20}
 
     def produce() -> None:
-        connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
-        numbers = [post(connection, "PutRecord", ENTRY)[1]["SequenceNumber"] for _ in range(100)]
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+        answers = [post(connection, "PutRecords", batch)[1] for _ in range(20)]
         connection.close()
-        told.extend(numbers)
+        told.extend(record["SequenceNumber"] for answer in answers for record in answer["Records"])
 
     threads = [threading.Thread(target=produce) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(told) == 400
+    assert len(told) == 1600
     assert sorted(told, key=int) == stored(server)
+
+
+@pytest.fixture
+def switching() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 def test_a_dropped_connection_may_have_stored_its_record(server: Server, client: Any) -> None:

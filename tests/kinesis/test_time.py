@@ -92,10 +92,12 @@ def test_retention_can_be_switched_off(kinesis: EmbeddedKinesis, clock: ManualCl
 def test_longer_retention_keeps_and_does_not_bring_back(kinesis: EmbeddedKinesis, clock: ManualClock) -> None:
     put(kinesis, "aaaa")
     clock.advance(25 * HOUR_S)
-    put(kinesis, "bbbb")
     kinesis.ask("IncreaseStreamRetentionPeriod", StreamName="s", RetentionPeriodHours=48)
+    assert read(kinesis) == []
+    put(kinesis, "bbbb")
     clock.advance(47 * HOUR_S)
     assert read(kinesis) == ["bbbb"]
+    clock.advance(1)
     kinesis.ask("DecreaseStreamRetentionPeriod", StreamName="s", RetentionPeriodHours=24)
     assert read(kinesis) == []
 
@@ -110,6 +112,14 @@ def test_a_trimmed_sequence_number_silently_gives_the_oldest_record(
     for kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
         assert read(kinesis, kind, StartingSequenceNumber=first) == ["cccc", "dddd"]
     assert read(kinesis, "AT_TIMESTAMP", Timestamp=0) == ["cccc", "dddd"]
+
+
+def test_a_sequence_number_that_was_not_issued_yet_is_refused(kinesis: EmbeddedKinesis) -> None:
+    (number,) = put(kinesis, "aaaa")
+    assert read(kinesis, "AFTER_SEQUENCE_NUMBER", StartingSequenceNumber=number) == []
+    with pytest.raises(ServiceError) as caught:
+        read(kinesis, "AFTER_SEQUENCE_NUMBER", StartingSequenceNumber=str(int(number) + (1 << 80)))
+    assert caught.value.code == "InvalidArgumentException"
 
 
 def test_an_iterator_behind_the_trim_horizon_goes_on_with_the_oldest_record(
@@ -139,6 +149,18 @@ def test_positions_survive_any_trimming() -> None:
         place = (oldest + len(numbers)) // 2
         at = read(kinesis, "AT_SEQUENCE_NUMBER", StartingSequenceNumber=numbers[place])
         assert at == found[place - oldest :]
+
+
+def test_pages_are_as_large_as_ever_after_trimming(kinesis: EmbeddedKinesis, clock: ManualClock) -> None:
+    kinesis.behaviour = Behaviour(page_bytes_max=12)
+    put(kinesis, *["aaaa"] * 9)
+    clock.advance(20 * HOUR_S)
+    put(kinesis, *["bbbb"] * 4)
+    clock.advance(5 * HOUR_S)
+    assert read(kinesis) == ["bbbb"] * 3
+    clock.advance(20 * HOUR_S)
+    put(kinesis, *["cccc"] * 4)
+    assert read(kinesis) == ["cccc"] * 3
 
 
 def test_a_closed_shard_vanishes_when_its_last_record_must_have(kinesis: EmbeddedKinesis, clock: ManualClock) -> None:
@@ -187,13 +209,24 @@ def test_a_filter_in_the_future_is_refused(kinesis: EmbeddedKinesis, clock: Manu
 
 
 def test_a_filter_holds_for_all_pages(kinesis: EmbeddedKinesis, clock: ManualClock) -> None:
+    split(kinesis, "shardId-000000000001", (1 << 127) + 1000)
+    clock.advance(1)
+    then_s = clock.now_us() / 1e6
+    clock.advance(1)
     split(kinesis)
-    page = kinesis.ask("ListShards", StreamName="s", MaxResults=1, ShardFilter={"Type": "AT_LATEST"})
-    found = [shard["ShardId"][-1] for shard in page["Shards"]]
-    while "NextToken" in page:
-        page = kinesis.ask("ListShards", NextToken=page["NextToken"], MaxResults=1)
-        found += [shard["ShardId"][-1] for shard in page["Shards"]]
-    assert found == ["1", "2", "3"]
+
+    def paged(**wanted: object) -> list[str]:
+        page = kinesis.ask("ListShards", StreamName="s", MaxResults=1, ShardFilter=wanted)
+        found = [shard["ShardId"][-1] for shard in page["Shards"]]
+        while "NextToken" in page:
+            page = kinesis.ask("ListShards", NextToken=page["NextToken"], MaxResults=1)
+            found += [shard["ShardId"][-1] for shard in page["Shards"]]
+        return found
+
+    assert paged(Type="AT_LATEST") == ["2", "3", "4", "5"]
+    assert paged(Type="AT_TIMESTAMP", Timestamp=then_s) == ["0", "2", "3"]
+    assert paged(Type="FROM_TIMESTAMP", Timestamp=then_s) == ["0", "2", "3", "4", "5"]
+    assert paged(Type="AFTER_SHARD_ID", ShardId="shardId-000000000001") == ["2", "3", "4", "5"]
 
 
 def test_a_stream_is_made_in_time(clock: ManualClock) -> None:
@@ -250,6 +283,8 @@ def test_numbers_and_times_of_storing_grow_while_the_wall_clock_goes_back(
     numbers += put(kinesis, "cccc")
     assert numbers == sorted(numbers, key=int)
     assert read(kinesis) == ["aaaa", "bbbb"]
+    clock.advance(2 * HOUR_S)
+    assert read(kinesis, "AT_TIMESTAMP", Timestamp=clock.now_us() / 1e6 - HOUR_S) == ["aaaa", "bbbb"]
 
 
 def test_how_far_behind_a_page_ends_is_measured_from_its_last_record(

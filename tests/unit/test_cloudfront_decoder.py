@@ -214,6 +214,21 @@ def test_a_header_may_change_in_the_middle_of_a_file() -> None:
     assert [(x.index, x.reason) for x in decoded.letters] == [(3, Reason.TOO_MANY_FIELDS)]
 
 
+def test_a_directive_is_none_of_the_lines_though_it_has_as_many_fields() -> None:
+    fields = "x-edge-request-id time date"
+    good, directive = b"id==\t10:00\t2026-03-01\n", b"#id==\t10:00\t2026-03-01\n"
+    for block in (good + directive + good, directive + good + good, good + directive + b"bad\n" + good):
+        assert decoder(fields).decode(block).rows["x_edge_request_id"].to_pylist() == ["id=="] * 2
+
+
+def test_what_is_not_utf8_in_a_field_that_nobody_knows_is_told_whatever_stands_beside_it() -> None:
+    good, bad = b"2026-03-01\t10:00\tv\n", b"2026-03-01\t10:00\t\xff\n"
+    for block in (good + bad, good + bad + b"bad\n"):
+        decoded = decoder("date time x-something-new").decode(block)
+        assert decoded.lines.tolist() == [0]
+        assert (decoded.letters[0].index, decoded.letters[0].reason) == (1, Reason.INVALID_UTF8)
+
+
 def test_lines_without_a_header_are_letters() -> None:
     decoded = decoder().decode(b"#Version: 1.0\n" + line() + b"\n\n")
     assert [(x.index, x.reason, x.payload) for x in decoded.letters] == [(1, Reason.NO_HEADER, line())]

@@ -37,9 +37,7 @@ class KinesisCalls(ABC):
             found += shards
             if token is None:
                 return tuple(found)
-            params = {"NextToken": token}  # alone: the service refuses a token beside a stream's name
-            if stream.startswith("arn:"):
-                params |= wire.target(stream)
+            params = {"NextToken": token}  # alone: it names the stream, and another name beside it is refused
         raise Transient(f"the list of the shards of {stream} does not end after {LIST_PAGES_MAX} pages")
 
     def describe(self, stream: str) -> StreamInfo:

@@ -57,10 +57,14 @@ def query(
         _told(_parquet(server, text, output), certificate)
     else:
         _rows(server, text, how, output, limit, certificate)
+    rate = invocation.config.source.sampling_rate
+    if rate < 100 and not invocation.json:
+        click.secho(answers.sampling_line(rate), dim=True, err=not sys.stdout.isatty())
 
 
 def _json(invocation: Invocation, server: "Server", sql: str) -> None:
-    invocation.output.json(answers.as_json(server.rows(sql)))
+    rate = invocation.config.source.sampling_rate
+    invocation.output.json(answers.as_json(server.rows(sql)) | ({"sampling_rate": rate} if rate < 100 else {}))
 
 
 def _parquet(server: "Server", sql: str, output: Path) -> "Certificate":

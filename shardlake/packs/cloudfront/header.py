@@ -1,17 +1,16 @@
-"""The `#Fields` header of a standard log, and the layout of lines that follows from it.
+"""The `#Fields` header of a standard log, and the layout of the lines below it.
 
 CloudFront has appended columns over the years: real files have 12, 15, 18, 24, 26 and 33. A line is read by the names
 in its header, never by counting.
 """
 
 import re
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
 from typing import Final
 
-import pyarrow as pa
-
-from shardlake.packs.cloudfront.schema import DECODED_SCHEMA, LOGGED
+from shardlake.core.errors import ConfigError
+from shardlake.packs.cloudfront.layout import BOM, DATE_AND_TIME, Dialect, Layout
+from shardlake.packs.cloudfront.schema import LOGGED
 
 # What CloudFront writes since December 2019, for streams that carry such lines without a header.
 STANDARD_FIELDS: Final = (
@@ -50,58 +49,49 @@ STANDARD_FIELDS: Final = (
     "sc-range-end",
 )
 
+PASSED_OVER: Final = "-"  # among the fields of a stream: one whose values are not kept
 _FIELDS: Final = b"#Fields:"
 _MARKS: Final = re.compile(r"[^a-z0-9]+")
 _RENAMED: Final = {"time_taken": "time_taken_s", "time_to_first_byte": "time_to_first_byte_s"}
 _KNOWN: Final = {c.name for c in LOGGED}
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The fields of the lines below one header, in order."""
-
-    fields: tuple[str, ...]
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """A column name for each field. One that is not known, or is named a second time, gets a name with a mark."""
-        names: list[str] = []
-        for place, field in enumerate(self.fields):
-            name = _column(field)
-            names.append(name if name is not None and name not in names else f"#{place}")
-        return tuple(names)
-
-    @cached_property
-    def types(self) -> dict[str, pa.DataType]:
-        """The types by which the known columns are read."""
-        days = {"date": pa.date32(), "time": pa.time32("s")}
-        return {n: days.get(n) or DECODED_SCHEMA.field(n).type for n in self.names if not n.startswith("#")}
-
-    @cached_property
-    def unknown(self) -> frozenset[str]:
-        """The fields whose values are not kept."""
-        return frozenset(f for f in self.fields if _column(f) is None)
-
-    @property
-    def width(self) -> int:
-        """The number of fields of a line."""
-        return len(self.fields)
-
-    @property
-    def is_usable(self) -> bool:
-        """Tell whether lines have a time at all: without one, a line belongs nowhere."""
-        return "date" in self.types and "time" in self.types
-
-
 def read_fields(directive: bytes) -> Layout | None:
     """Read a line that begins with `#`; None if it names no fields."""
+    directive = directive.removeprefix(BOM)
     if not directive.startswith(_FIELDS):
         return None
-    return Layout(tuple(directive[len(_FIELDS) :].decode("utf-8", "replace").split()))
+    return Layout(tuple(directive[len(_FIELDS) :].decode("utf-8", "replace").split()), STANDARD)
+
+
+def checked(fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the fields of a stream's lines back if these can be read by them. Raises: ConfigError."""
+    if unknown := [field for field in fields if _column(field) is None and field != PASSED_OVER]:
+        raise ConfigError(
+            f"there is no log field {unknown[0]!r}; accepted: {', '.join(STANDARD_FIELDS)}, and {PASSED_OVER} for a"
+            " field to pass over"
+        )
+    if missing := [name for name in DATE_AND_TIME if name not in map(_column, fields)]:
+        raise ConfigError(f"the fields lack {missing[0]}, and a request without a time belongs nowhere: add it")
+    return fields
 
 
 def _column(field: str) -> str | None:
     """The name of the column that a field is kept in, None if it is not known. `cs(Host)` and `cs_host` are one."""
     name = _MARKS.sub("_", field.lower()).strip("_")
     name = _RENAMED.get(name, name)
-    return name if name in _KNOWN or name in ("date", "time") else None
+    return name if name in _KNOWN or name in DATE_AND_TIME else None
+
+
+STANDARD: Final = Dialect(
+    column=_column,
+    times=DATE_AND_TIME,
+    directives=(b"#", BOM + b"#"),
+    has_whole_urls=False,
+    namer="the header",
+    untimed="no #Fields line with date and time stands above it",
+)
+# Lines of a stream, each of which stands for itself: what one says can hold for no other.
+STREAMED: Final = replace(
+    STANDARD, directives=(), namer="the configuration", untimed="the configured fields hold no date and time"
+)

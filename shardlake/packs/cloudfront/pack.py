@@ -1,4 +1,4 @@
-"""The CloudFront pack."""
+"""The two CloudFront packs: one for each kind of log, with the same columns and the same views."""
 
 from collections.abc import Mapping
 from importlib import resources
@@ -10,7 +10,7 @@ import pyarrow as pa
 from shardlake.core.schema import SourceSchema
 from shardlake.packs import arrays
 from shardlake.packs.bots.agents import Agents
-from shardlake.packs.cloudfront import names, schema
+from shardlake.packs.cloudfront import header, names, realtime, schema
 from shardlake.packs.cloudfront.decoder import LogDecoder
 from shardlake.packs.pack import LINE_BYTES_MAX, Decoder
 
@@ -24,6 +24,7 @@ class CloudFront:
     schema: SourceSchema = schema.SCHEMA
     derived: Mapping[str, str] = MappingProxyType({"user_agent": "cs_user_agent"})
     sort_keys: tuple[str, ...] = ("distribution", "event_time")
+    stream_fields: tuple[str, ...] = header.STANDARD_FIELDS
 
     def __init__(self) -> None:
         folder = resources.files("shardlake.packs.cloudfront").joinpath("views")
@@ -38,7 +39,9 @@ class CloudFront:
         self, origin: str, fields: tuple[str, ...] | None = None, *, line_bytes_max: int = LINE_BYTES_MAX
     ) -> Decoder:
         """Make a decoder for a log file called `origin`, or for a stream whose lines have these fields."""
-        return LogDecoder(origin, fields, line_bytes_max=line_bytes_max)
+        if fields is None:
+            return LogDecoder(origin, None, line_bytes_max=line_bytes_max)
+        return LogDecoder(origin, header.checked(fields), line_bytes_max=line_bytes_max, dialect=header.STREAMED)
 
     def enrich(self, rows: pa.Table) -> pa.Table:
         """Decode and classify user agents, each distinct one once."""
@@ -49,3 +52,27 @@ class CloudFront:
         columns |= self._agents.columns(raw)
         ordered = [columns[column.name] for column in schema.SCHEMA.columns]
         return pa.Table.from_arrays(ordered, schema=schema.EVENT_SCHEMA)
+
+
+class CloudFrontRealtime(CloudFront):
+    """CloudFront real-time logs, by the columns and with the views of the standard ones.
+
+    What a sampling rate leaves out of the records is in no row: nothing is scaled.
+    """
+
+    name = "cloudfront_realtime"
+    stream_fields: tuple[str, ...] = realtime.REALTIME_FIELDS
+
+    def bucket_key(self, object_name: str) -> str | None:  # noqa: ARG002 - whatever it is
+        """None: no name tells which requests an object of real-time log lines holds."""
+        return None
+
+    def open(
+        self, origin: str, fields: tuple[str, ...] | None = None, *, line_bytes_max: int = LINE_BYTES_MAX
+    ) -> Decoder:
+        """Make a decoder for records with these fields, in their order; None for all that there are.
+
+        Raises: ConfigError.
+        """
+        chosen = realtime.REALTIME_FIELDS if fields is None else realtime.checked(fields)
+        return LogDecoder(origin, chosen, line_bytes_max=line_bytes_max, dialect=realtime.REALTIME)

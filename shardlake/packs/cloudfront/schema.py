@@ -73,5 +73,7 @@ def decoded_type(column: Column) -> pa.DataType:
     return arrow_type(column) if column in DERIVED else _ARROW[column.type]
 
 
+# What stands in a line, before the decoder tells the distribution: that one's id, where the line holds it.
+READ_SCHEMA: Final = pa.schema([(c.name, _ARROW[c.type]) for c in DERIVED + LOGGED])
 DECODED_SCHEMA: Final = pa.schema([(c.name, decoded_type(c)) for c in DERIVED + LOGGED])
 EVENT_SCHEMA: Final = pa.schema([(c.name, arrow_type(c)) for c in SCHEMA.columns])

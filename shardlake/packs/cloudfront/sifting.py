@@ -6,10 +6,10 @@ are neither surely good nor surely bad are tried one by one, each distinct value
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,35 +18,45 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from shardlake.packs import arrays
-from shardlake.packs.cloudfront.header import Layout, read_fields
+from shardlake.packs.cloudfront.header import read_fields
+from shardlake.packs.cloudfront.layout import BOM, TIMESTAMP, TIMESTAMP_END_S, Layout
 from shardlake.packs.cloudfront.reading import read_csv, read_rows
-from shardlake.packs.cloudfront.schema import DECODED_SCHEMA
+from shardlake.packs.cloudfront.schema import READ_SCHEMA
 from shardlake.packs.pack import Decoded, Letter, Reason
 
-BOM: Final = b"\xef\xbb\xbf"
-_DIRECTIVE: Final = (b"#", BOM + b"#")
 _BLANK: Final = b" \r"
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What a type's values look like: those that are surely good, and those that might be; no other one is good."""
+    """What a type's values look like: those that are surely good, and those that might be; no other one is good.
+
+    Those that might be are good if the CSV reader takes them, and `fits` what it makes of them.
+    """
 
     name: str
     sure: str
     maybe: re.Pattern[str]
+    fits: Callable[[Any], bool] = lambda _: True
 
 
 _WHOLE = re.compile(r" *(?:-?[0-9]+|0[xX][0-9a-fA-F]+) *")
+_DECIMAL = re.compile(r" *[-+0-9.eE]+ *")
 _SHAPES: Final = {
     pa.int64(): _Shape("an integer", r"^ *-?[0-9]{1,18} *$", _WHOLE),
-    pa.float64(): _Shape("a number", r"^ *-?[0-9]{1,15}(\.[0-9]{1,15})? *$", re.compile(r" *[-+0-9.eE]+ *")),
+    pa.float64(): _Shape("a number", r"^ *-?[0-9]{1,15}(\.[0-9]{1,15})? *$", _DECIMAL, math.isfinite),
     pa.date32(): _Shape(
         "a date from 1970 on",
         r"^ *(19[789][0-9]|20[0-9]{2})-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8]) *$",
         re.compile(r" *(?:19[789][0-9]|[2-9][0-9]{3})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]) *"),
     ),
     pa.time32("s"): _Shape("a time of day", r"^ *([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])? *$", re.compile(r"(?!)")),
+    TIMESTAMP["timestamp"]: _Shape(
+        "a time in seconds since 1970 with at most six decimals",
+        r"^ *[0-9]{1,11}(\.[0-9]{1,6})? *$",
+        _DECIMAL,
+        lambda seconds: 0 <= seconds < TIMESTAMP_END_S,
+    ),
 }
 
 
@@ -77,15 +87,15 @@ class _Read:
     letters: list[Letter]
 
 
-def sift(block: bytes, layout: Layout | None, line_bytes_max: int) -> Sifted:
+def sift(block: bytes, layout: Layout, line_bytes_max: int) -> Sifted:
     """Judge each line of a block. `layout` is that of the lines before the block's first header."""
     letters: list[Letter] = []
     layouts: list[Layout] = []
-    kept: dict[Layout | None, _Kept] = {}
-    mine = kept.setdefault(layout, _Kept(layout or Layout(())))
+    mine = _Kept(layout)
+    kept = {layout: mine}
     for index, line in enumerate(block.split(b"\n")):
-        if line.startswith(_DIRECTIVE):
-            found = read_fields(line.removeprefix(BOM))
+        if line.startswith(layout.dialect.directives):
+            found = read_fields(line)
             if found is not None:
                 layouts.append(found)
                 mine = kept.setdefault(found, _Kept(found))
@@ -105,11 +115,11 @@ def _fault(line: bytes, layout: Layout, limit: int) -> tuple[Reason, str] | None
     if not line.rstrip(_BLANK):
         return None
     if not layout.is_usable:
-        return Reason.NO_HEADER, "no #Fields line with date and time stands above it"
+        return Reason.NO_HEADER, layout.dialect.untimed
     found = line.count(b"\t") + 1
     if found != layout.width:
         reason = Reason.TOO_FEW_FIELDS if found < layout.width else Reason.TOO_MANY_FIELDS
-        return reason, f"{found} fields; the header names {layout.width}"
+        return reason, f"{found} fields; {layout.dialect.namer} names {layout.width}"
     return None if line.isascii() or _is_utf8(line) else (Reason.INVALID_UTF8, "it is not UTF-8")
 
 
@@ -135,7 +145,7 @@ def _read(kept: _Kept, limit: int) -> _Read:
 
 def _salvage(kept: _Kept, limit: int, letters: list[Letter]) -> _Read:
     """Read lines that should all be good. Were one not, halving finds it: nothing stops the file, nothing is lost."""
-    table = _Text.of(kept.lines).rows(kept.layout, limit) if kept.lines else DECODED_SCHEMA.empty_table()
+    table = _Text.of(kept.lines).rows(kept.layout, limit) if kept.lines else READ_SCHEMA.empty_table()
     if table is not None:
         return _Read(table, kept.indices, letters)
     if len(kept.lines) == 1:
@@ -151,7 +161,7 @@ def _merge(parts: Sequence[_Read], letters: list[Letter]) -> Decoded:
     """Put the rows of all layouts, and all letters, into the order of the lines."""
     ordered = tuple(sorted([*letters, *(x for part in parts for x in part.letters)], key=lambda x: x.index))
     if not parts:
-        return Decoded(DECODED_SCHEMA.empty_table(), np.zeros(0, np.int64), ordered)
+        return Decoded(READ_SCHEMA.empty_table(), np.zeros(0, np.int64), ordered)
     table = pa.concat_tables([part.table for part in parts])
     lines = np.array([index for part in parts for index in part.indices], np.int64)
     if len(parts) > 1:
@@ -178,13 +188,13 @@ class _Text:
 
     def rows(self, layout: Layout, limit: int) -> pa.Table | None:
         """Read the lines into typed columns; None if a value has a wrong type."""
-        table = read_rows(self.data, layout, line_bytes_max=self.widest(limit), ascii_only=True)
+        table = read_rows(self.data, layout, line_bytes_max=self.widest(limit))
         return table if table is None or self.mark is None else _unmark(table, self.mark)
 
     def texts(self, layout: Layout, limit: int) -> pa.Table:
         """Read the lines into columns of text."""
         types = dict.fromkeys(layout.types, pa.string())
-        return read_csv(self.data, layout, types, line_bytes_max=self.widest(limit), ascii_only=True)
+        return read_csv(self.data, layout, types, line_bytes_max=self.widest(limit))
 
     def widest(self, limit: int) -> int:
         """The most bytes that a line can have, now that it may hold marks."""
@@ -207,29 +217,31 @@ def _type_faults(text: _Text, layout: Layout, limit: int) -> list[str]:
         if kind in _SHAPES:
             field_name = layout.fields[layout.names.index(name)]
             detail = f"{field_name} is not {_SHAPES[kind].name}"
-            for at in np.flatnonzero(_is_bad(table[name], kind)).tolist():
+            is_bad = _is_bad(table[name], kind, is_needed=name in layout.dialect.times)
+            for at in np.flatnonzero(is_bad).tolist():
                 faults[at] = faults[at] or detail
     return faults
 
 
-def _is_bad(column: pa.ChunkedArray, kind: pa.DataType) -> npt.NDArray[np.bool_]:
-    """Tell which values are not of a type. NULL is, but for a date and a time."""
+def _is_bad(column: pa.ChunkedArray, kind: pa.DataType, *, is_needed: bool) -> npt.NDArray[np.bool_]:
+    """Tell which values are not of a type. NULL is, unless a value is needed."""
     values = column.combine_chunks()
     is_sure = arrays.to_flags(pc.match_substring_regex(values, pattern=_SHAPES[kind].sure))
     is_null = arrays.to_flags(values.is_null())
     unsure = values.filter(arrays.from_flags(~is_sure & ~is_null)).unique().to_pylist()
     bad = [value for value in unsure if not _is_of(value, kind)]
     is_bad = arrays.to_flags(pc.is_in(values, value_set=arrays.from_texts(bad)))
-    return is_bad | is_null if kind in (pa.date32(), pa.time32("s")) else is_bad
+    return is_bad | is_null if is_needed else is_bad
 
 
 def _is_of(value: str, kind: pa.DataType) -> bool:
     """Ask the CSV reader itself about one value."""
-    if not _SHAPES[kind].maybe.fullmatch(value):
+    shape = _SHAPES[kind]
+    if not shape.maybe.fullmatch(value):
         return False
     options = csv.ConvertOptions(column_types={"value": kind})
     try:
         read = csv.read_csv(pa.BufferReader(value.encode()), csv.ReadOptions(column_names=["value"]), None, options)
     except pa.ArrowInvalid:
         return False
-    return kind != pa.float64() or math.isfinite(read["value"][0].as_py())
+    return shape.fits(read["value"][0].as_py())

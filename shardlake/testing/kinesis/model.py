@@ -57,6 +57,13 @@ class Response:
     delay_s: float = 0.0
     dropped: bool = False
 
+    def fields(self) -> dict[str, Any]:
+        """Give the answer's fields. Raises: ServiceError if it is an error, or never arrives."""
+        answer: dict[str, Any] = msgspec.json.decode(self.body) if self.body else {}
+        if self.status != 200:
+            raise ServiceError(answer.get("__type", "dropped"), answer.get("message", ""), self.status)
+        return answer
+
 
 _DEFAULT = Behaviour()
 
@@ -95,11 +102,7 @@ class EmbeddedKinesis:
 
     def ask(self, action: str, **fields: object) -> dict[str, Any]:
         """Call an action with a request's fields and give its answer's. Raises: ServiceError if it is an error."""
-        response = self.call(action, _encode(fields))
-        answer: dict[str, Any] = msgspec.json.decode(response.body) if response.body else {}
-        if response.status != 200:
-            raise ServiceError(answer.get("__type", ""), answer.get("message", ""), response.status)
-        return answer
+        return self.call(action, _encode(fields)).fields()
 
     def inject(self, fault: Fault, action: str | None = None, times: int = 1) -> None:
         """Let the next calls (of one action, or of any) go wrong; faults that wait come in the order they were put."""

@@ -95,7 +95,7 @@ class GetRecords(Request):
     stream_arn: str | None = msgspec.field(name="StreamARN", default=None)
 
 
-class Entry(msgspec.Struct, rename="pascal"):
+class Entry(msgspec.Struct, rename="pascal", gc=False):
     """A record to put; its data stay the base64 text that they came as."""
 
     data: str

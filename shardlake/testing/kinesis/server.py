@@ -7,7 +7,9 @@ import threading
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
+
+import msgspec
 
 from shardlake.testing.kinesis.errors import error_body
 from shardlake.testing.kinesis.model import EmbeddedKinesis, Response
@@ -64,6 +66,10 @@ class Server:
         with self._lock:
             return self.kinesis.call(action, body)
 
+    def ask(self, action: str, **fields: object) -> dict[str, Any]:
+        """Call an action with a request's fields and give its answer's. Raises: ServiceError if it is an error."""
+        return self.call(action, msgspec.json.encode(fields)).fields()
+
     def close(self) -> None:
         """Stop: connections end, and so do replies that are held back."""
         if self._stopping.is_set():
@@ -94,7 +100,10 @@ class Server:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
-                return
+                # Too many open files, for instance: others may close some.
+                if self._stopping.wait(0.05):
+                    return
+                continue
             if self._stopping.is_set():
                 connection.close()
                 return

@@ -77,12 +77,12 @@ class Shard:
         return stop + self._base, self._fragments[start:stop], self._bytes[stop - 1] - before
 
     def place_of_serial(self, serial: int) -> int:
-        """Give the place of the oldest record with this serial or a later one."""
-        return self._base + bisect_left(self._serials, serial, self._gone)
+        """Give the place of the first record with this serial or a later one; it may be trimmed."""
+        return self._base + bisect_left(self._serials, serial)
 
     def place_of_time(self, time_ms: int) -> int:
-        """Give the place of the oldest record that was stored then or later."""
-        return self._base + bisect_left(self._stored_ms, time_ms, self._gone)
+        """Give the place of the first record that was stored then or later; it may be trimmed."""
+        return self._base + bisect_left(self._stored_ms, time_ms)
 
     def stored_ms(self, place: int) -> int:
         """Give the time at which the record in a place was stored."""

@@ -52,6 +52,7 @@ class Reader:
     iterator: str | None = None
     due_s: float = 0.0
     pause_s: float = 0.0
+    rest_s: float = 0.05
     failures: int = 0
     turn: int = 0
     is_at_tip: bool = False
@@ -92,7 +93,8 @@ class Reader:
         self.failures, self.iterator = 0, page.next_iterator
         self.pause_s = self.pause_s * RECOVERY if self.pause_s > 1 / limits.shard_reads_per_s else 0.0
         self.is_at_tip = page.behind_ms == 0
-        usual_s = limits.poll_interval_s if self.is_at_tip else 1 / limits.shard_reads_per_s
+        self.rest_s = min(2 * self.rest_s, limits.poll_longest_s) if not page.sequences else limits.poll_interval_s
+        usual_s = self.rest_s if self.is_at_tip else 1 / limits.shard_reads_per_s
         paid_s = page.size / limits.shard_bytes_per_s
         self.due_s = fetched.asked_s + max(usual_s, paid_s, self.pause_s)
 
