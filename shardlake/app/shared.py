@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,8 +13,7 @@ from shardlake.app.logs import Log
 from shardlake.app.settings import Config
 from shardlake.app.streaming import Progress, fix_source, lane_context
 from shardlake.app.viewset import compiled_views, load_pack
-from shardlake.core.errors import ConfigError
-from shardlake.packs.cloudfront.header import STANDARD_FIELDS
+from shardlake.core.errors import ConfigError, ShardlakeError
 from streams.assignment import Moves
 from streams.committer import Committer
 from streams.decode import Decoding
@@ -62,6 +61,8 @@ def opened_worker(
     When the block ends well, the lane is handed over. Raises: as the journal, `KinesisClient`, `Worker.claim`.
     """
     pack, limits, clock, told = load_pack(config), config.limits, SystemClock(), Told(progress.log)
+    fields = config.source.fields or pack.stream_fields
+    pack.open("", fields)  # wrong fields are told before anything is read
     api = KinesisClient(AwsSettings(config.source.region, config.source.endpoint))
     with (
         lane_context(config, clock) as context,
@@ -75,12 +76,24 @@ def opened_worker(
         if lane is None:
             yield None
             return
-        views = list(compiled_views(config).values())
-        committer = Committer(lane, context.store, pack.schema, views, engine, limits)
-        source.hold(lane.state.shards)
-        decoding = Decoding(pack, protection, limits, config.source.fields or STANDARD_FIELDS)
-        yield Loop(source, decoding, committer, clock, limits, stop, progress, Sharing(worker, source))
-        worker.leave(lane)
+        with _handed_over(worker, lane):
+            views = list(compiled_views(config).values())
+            committer = Committer(lane, context.store, pack.schema, views, engine, limits)
+            source.hold(lane.state.shards)
+            decoding = Decoding(pack, protection, limits, fields)
+            yield Loop(source, decoding, committer, clock, limits, stop, progress, Sharing(worker, source))
+
+
+@contextmanager
+def _handed_over(worker: Worker, lane: Lane) -> Iterator[None]:
+    """Leave the lane at the end, also after an error: who begins anew, here or elsewhere, need not wait."""
+    try:
+        yield
+    except ShardlakeError:
+        with suppress(ShardlakeError):  # a lane that was lost, or a journal out of reach: then others wait
+            worker.leave(lane)
+        raise
+    worker.leave(lane)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from shardlake.app import compose
 from shardlake.app.logs import Log
 from shardlake.app.settings import Config
 from shardlake.app.viewset import compiled_views, load_pack
-from shardlake.core.errors import ConfigError, Conflict, Transient
+from shardlake.core.errors import ConfigError, Conflict, OutcomeUnknown, Transient
 from shardlake.core.journal import operations, reading, rows
 from shardlake.core.journal.port import Journal, Write
 from shardlake.core.journal.rows import Entry, SourceRow
@@ -110,8 +110,9 @@ def stream(config: Config, environ: Mapping[str, str], log: Log, stop: Callable[
                 if loop is not None:
                     loop.run(once=once)
             return progress
-        except (Transient, LaneLost) as error:
-            if once and isinstance(error, Transient):
+        except (Transient, OutcomeUnknown, LaneLost) as error:
+            # Another worker may take a lane at any time; where there is to be one process alone, that is an error.
+            if once or (isinstance(error, LaneLost) and not config.source.stream):
                 raise
             pause = config.limits.retry_first_s if progress.entries > before else pause
             log.warning("trying_again", error=str(error), in_s=pause)
@@ -145,7 +146,7 @@ def opened(config: Config, protection: Protection, stop: Callable[[], bool], pro
         views = list(compiled_views(config).values())
         committer = Committer(lane, context.store, pack.schema, views, engine, limits)
         hold_all(context.journal, source.shards(), config.source.name, committer)
-        decoding = Decoding(pack, protection, limits)
+        decoding = Decoding(pack, protection, limits, config.source.fields or None)
         yield Loop(source, decoding, committer, clock, limits, stop, progress, Alone(clock))
 
 
