@@ -9,6 +9,10 @@ from benchmarks.harness import run_named
 BENCHMARKS: Final = {
     "speed": "records per CPU-second to a durable commit, as a part of what a bare loop reaches",
     "batch": "CPU from gzip files to master dataset and three views, against polars without guarantees",
+    "speed_kinesis": "as speed, with pages fetched over HTTP by a worker of an embedded Kinesis stream",
+    "peers": "records per CPU-second of a Kinesis worker, against kinesis-python's and async-kinesis's consumers",
+    "shards_memory": "how much more memory a worker takes for 100 shards than for one",
+    "freshness": "seconds from a put until an answer has it, with a worker that flushes every second",
     "query": "a new process that answers the top 50 of a day, against a new process of plain DuckDB",
 }
 

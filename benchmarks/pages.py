@@ -34,6 +34,14 @@ class RecordedPages:
         del now_us
         return None
 
+    def committed(self) -> None:
+        """Nothing waits for a commit."""
+
+    @property
+    def paces_itself(self) -> bool:
+        """It does."""
+        return True
+
     @property
     def waiting(self) -> int:
         """Recorded pages are all there."""

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from serving.answer import Server
 from serving.certificate import Certificate
-from shardlake.adapters import active_views, settings_file
+from shardlake.adapters import active_views, settings_file, storage_file
 from shardlake.adapters.local_objects import LocalObjects
 from shardlake.adapters.sqlite_journal import SqliteJournal
 from shardlake.adapters.stored import JOURNAL, OBJECTS, TABLES
 from shardlake.adapters.table_reader import TableReader
 from shardlake.core.errors import ConfigError
 from shardlake.core.limits import Limits
+from shardlake.core.ports import ObjectStore
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,7 +93,7 @@ class Connection:
         self.root = root
         self._views = active_views.load(root)
         self._journal = SqliteJournal(root / JOURNAL, read_only=True)
-        store, tables = LocalObjects(root / OBJECTS), TableReader(root / TABLES)
+        store, tables = _stored(root, limits)
         self._server = Server(self._journal, store, tables, self._views, limits, threads)
 
     @property
@@ -127,6 +128,17 @@ def connect(
     parents; without a file it is `.shardlake` here. Raises: ConfigError if nothing is stored there.
     """
     return Connection(Path(root) if root is not None else _root(config), limits or Limits(), threads)
+
+
+def _stored(root: Path, limits: Limits) -> tuple[ObjectStore, TableReader]:
+    where = storage_file.stored(root)
+    if not where.url:
+        return LocalObjects(root / OBJECTS), TableReader(root / TABLES)
+    from shardlake.adapters.clock import SystemClock  # noqa: PLC0415 - S3 is for those who use it
+    from shardlake.adapters.s3.root import S3Root  # noqa: PLC0415
+
+    remote = S3Root.at(root, where, SystemClock(), limits.cache_bytes_max)
+    return remote.objects(), TableReader(root / TABLES, remote.tables())
 
 
 def _root(config: str | Path | None) -> Path:

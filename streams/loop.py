@@ -135,7 +135,8 @@ class Loop:
         self.observer.idle()
         if self.clock.monotonic_s() - self._committed_s >= self.limits.idle_mark_s and self.keeper.seen():
             self.settle(mark=True)
-        self.keeper.wait(max(self.limits.poll_interval_s, LOOK_SHARE * self._looked_s))
+        share = 0 if self.source.paces_itself else LOOK_SHARE
+        self.keeper.wait(max(self.limits.poll_interval_s, share * self._looked_s))
 
     def _discover(self) -> None:
         began_s = self.clock.monotonic_s()
@@ -187,6 +188,8 @@ class Loop:
         entry = self.committer.commit(chunk, page, self.keeper.seen())
         self._chunk, self._page, self._children = Chunk(self.limits), None, {}
         self._committed_s = self.clock.monotonic_s()
+        if page is not None:
+            self.source.committed()
         self.observer.committed(entry, chunk.rows, chunk.letters().num_rows, self.committer.failed)
         if chunk.ends:
             self.keeper.ended(self.committer, children)

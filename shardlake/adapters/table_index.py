@@ -1,8 +1,8 @@
 """The newest snapshot of a batch table, read without a table format's library: what every query begins with.
 
-A table's state is in the catalog's row (a SQLite file), which names the table's metadata file, which names its
-newest snapshot. What that snapshot holds stands in a sidecar, `index/<snapshot id>.json`, that a commit writes
-before it becomes visible. A snapshot that somebody else made has none; then the caller's `rebuild` reads the
+A table's state is in the catalog's row (a SQLite file of the local disk), which names the table's metadata file, which
+names its newest snapshot. What that snapshot holds stands in a sidecar, `index/<snapshot id>.json`, that a commit
+writes before it becomes visible. A snapshot that somebody else made has none; then the caller's `rebuild` reads the
 table's manifests.
 """
 
@@ -17,6 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from shardlake.adapters.disk import translated
+from shardlake.adapters.table_storage import TableStorage
 from shardlake.core.errors import Corrupt, FormatTooNew, Missing, Transient
 from shardlake.core.ports import Snapshot
 from shardlake.core.seam import NOTHING, Seam
@@ -75,22 +76,21 @@ class MetadataHead(msgspec.Struct, frozen=True, rename="kebab"):
 Rebuild = Callable[[str], Snapshot | None]
 
 
-def load(root: str | Path, table: str, rebuild: Rebuild) -> Snapshot | None:
-    """Read a table's current snapshot, or None if there is no such table. Changes nothing.
+def load(folder: Path, storage: TableStorage, table: str, rebuild: Rebuild) -> Snapshot | None:
+    """Read a table's current snapshot, or None if the catalog in a folder has no such table. Changes nothing.
 
     `rebuild` reads it the slow way, for snapshots without a sidecar. Raises: FormatTooNew, Corrupt, Transient.
     """
-    folder = Path(root).absolute()
-    found = _metadata(folder, table)
+    found = _metadata(folder, storage, table)
     if found is None:
         return None
     newest = found.current()
     if newest is None:
         return Snapshot(table, new_token(found.table_uuid), NOTHING)
-    sidecar = read_sidecar(folder / table, newest.snapshot_id)
+    sidecar = read_sidecar(storage, table, newest.snapshot_id)
     if sidecar is None or sidecar.snapshot.seam != seam_of(table, newest.summary):
         return rebuild(table)
-    return sidecar.snapshot
+    return storage.readable(sidecar.snapshot)
 
 
 def new_token(table_uuid: str) -> str:
@@ -113,9 +113,9 @@ def seam_of(table: str, summary: Mapping[str, str | None]) -> Seam | None:
         raise Corrupt(f"the newest snapshot of table {table} has no readable seam: {error}; rebuild it") from error
 
 
-def sidecar_path(folder: Path, snapshot_id: int) -> Path:
-    """Tell where a snapshot's sidecar is, in the table's folder."""
-    return folder / INDEX_FOLDER / f"{snapshot_id}.json"
+def sidecar_location(storage: TableStorage, table: str, snapshot_id: int | str) -> str:
+    """Tell where a snapshot's sidecar is."""
+    return f"{storage.root}/{table}/{INDEX_FOLDER}/{snapshot_id}.json"
 
 
 def encode_sidecar(sidecar: Sidecar) -> bytes:
@@ -124,11 +124,11 @@ def encode_sidecar(sidecar: Sidecar) -> bytes:
     return hashlib.sha256(data).hexdigest().encode() + b"\n" + data
 
 
-def read_sidecar(folder: Path, snapshot_id: int) -> Sidecar | None:
+def read_sidecar(storage: TableStorage, table: str, snapshot_id: int) -> Sidecar | None:
     """Read a snapshot's sidecar; None if it is missing, damaged or of another version: it can be made again."""
     try:
-        with translated(f"read the index of {folder}"):
-            checksum, _, data = sidecar_path(folder, snapshot_id).read_bytes().partition(b"\n")
+        with translated(f"read the index of table {table}"):
+            checksum, _, data = storage.read(sidecar_location(storage, table, snapshot_id)).partition(b"\n")
         if hashlib.sha256(data).hexdigest().encode() != checksum:
             return None
         found = msgspec.json.decode(data, type=Sidecar)
@@ -137,15 +137,15 @@ def read_sidecar(folder: Path, snapshot_id: int) -> Sidecar | None:
     return found if found.format == FORMAT and found.snapshot.token == str(snapshot_id) else None
 
 
-def _metadata(root: Path, table: str) -> MetadataHead | None:
+def _metadata(folder: Path, storage: TableStorage, table: str) -> MetadataHead | None:
     for _ in range(_TRIES):
-        location = _location(root / CATALOG_FILE, table)
+        location = _location(folder / CATALOG_FILE, table)
         if location is None:
             return None
-        _check_place(root, location)
+        _check_place(storage, location)
         try:
             with translated(f"read the metadata of table {table}"):
-                return msgspec.json.decode(local_path(location).read_bytes(), type=MetadataHead)
+                return msgspec.json.decode(storage.read(location), type=MetadataHead)
         except FileNotFoundError:
             continue
         except msgspec.DecodeError as error:
@@ -153,12 +153,12 @@ def _metadata(root: Path, table: str) -> MetadataHead | None:
     raise Missing(f"the metadata of table {table} is not there: plan again; if that persists, rebuild the table")
 
 
-def _check_place(root: Path, location: str) -> None:
+def _check_place(storage: TableStorage, location: str) -> None:
     """See that a table's files are where its catalog is: a copy must not answer with the files of the original."""
-    path = local_path(location)
-    if not path.resolve().is_relative_to(root.resolve()):
+    if not storage.holds(location):
+        there = storage.plain(location).rpartition("/metadata/")[0].rpartition("/")[0]
         raise Corrupt(
-            f"the tables in {root} name their files in {path.parent.parent.parent}: they were moved or copied. Move "
+            f"the tables in {storage.root} name their files in {there}: they were moved or copied. Move "
             "the root back to where it was made; a table format names its files by absolute paths"
         )
 
@@ -175,8 +175,3 @@ def _location(catalog: Path, table: str) -> str | None:
     except sqlite3.DatabaseError as error:
         raise Corrupt(f"catalog {catalog}: {error}; restore it from a backup") from error
     return str(rows[0][0]) if rows else None
-
-
-def local_path(location: str) -> Path:
-    """Give the path of a location, which other engines write as a URI."""
-    return Path(location.removeprefix("file://").removeprefix("file:"))

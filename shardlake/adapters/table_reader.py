@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from shardlake.adapters import table_index
+from shardlake.adapters.table_storage import LocalStorage, TableStorage
 from shardlake.core.errors import Terminal
 from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.schema import Column
@@ -12,14 +13,18 @@ from shardlake.core.seam import Seam
 
 
 class TableReader:
-    """The tables under a folder, as far as `load` goes; every change is refused."""
+    """The tables whose catalog is in a folder, as far as `load` goes; every change is refused.
 
-    def __init__(self, root: str | Path) -> None:
-        self._root = Path(root)
+    Their files are in the same folder, unless another storage is named.
+    """
+
+    def __init__(self, root: str | Path, storage: TableStorage | None = None) -> None:
+        self._root = Path(root).absolute()
+        self._storage: TableStorage = LocalStorage(self._root) if storage is None else storage
 
     def load(self, table: str) -> Snapshot | None:
         """Read a table's current snapshot, or None. Raises: as `Tables.load`; Terminal if it has no index."""
-        return table_index.load(self._root, table, _not_indexed)
+        return table_index.load(self._root, self._storage, table, _not_indexed)
 
     def create(self, table: str, columns: Sequence[Column], partition: str | None) -> Snapshot:
         """Refuse. Raises: Terminal."""

@@ -5,17 +5,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shardlake.adapters.clock import SystemClock
 from shardlake.adapters.local_objects import LocalObjects
+from shardlake.adapters.s3.place import Place, is_s3
 from shardlake.adapters.sqlite_journal import SqliteJournal
+from shardlake.adapters.storage_file import Storage, checked
 from shardlake.adapters.stored import JOURNAL, OBJECTS, TABLES
 from shardlake.app.settings import Config
 from shardlake.app.viewset import compiled_views, load_pack
 from shardlake.core.errors import ConfigError
+from shardlake.core.ports import ObjectStore
 
 if TYPE_CHECKING:
     from batch.context import Context
     from serving.answer import Server
     from shardlake.adapters.iceberg.tables import IcebergTables
+    from shardlake.adapters.s3.root import S3Root
+    from shardlake.adapters.table_reader import TableReader
+    from streams.sources.listing import Store
 
 
 def journal(config: Config, *, read_only: bool = False, exists: bool = False) -> SqliteJournal:
@@ -41,16 +48,56 @@ def opened_journal(config: Config) -> Iterator[SqliteJournal]:
         found.close()
 
 
-def objects(config: Config) -> LocalObjects:
-    """The object storage."""
-    return LocalObjects(Path(config.root) / OBJECTS)
+def storage(config: Config) -> Storage:
+    """Where objects and tables are, as the settings say. Raises: ConfigError if the root's are elsewhere."""
+    chosen = config.storage
+    wanted = Storage(Place.of(chosen.url).url if chosen.url else "", chosen.endpoint, chosen.region)
+    return checked(Path(config.root), wanted, begun=(Path(config.root) / JOURNAL).exists())
+
+
+def _remote(config: Config) -> "S3Root | None":
+    where = storage(config)
+    if not where.url:
+        return None
+    from shardlake.adapters.s3.root import S3Root
+
+    return S3Root.at(Path(config.root), where, SystemClock(), config.limits.cache_bytes_max)
+
+
+def objects(config: Config) -> ObjectStore:
+    """The object storage: below the root, or in S3. Raises: ConfigError."""
+    remote = _remote(config)
+    return LocalObjects(Path(config.root) / OBJECTS) if remote is None else remote.objects()
 
 
 def tables(config: Config) -> "IcebergTables":
-    """The batch tables. Loading them is cheap; changing them imports a table format."""
+    """The batch tables. Loading them is cheap; changing them imports a table format. Raises: ConfigError."""
     from shardlake.adapters.iceberg.tables import IcebergTables
 
-    return IcebergTables(Path(config.root) / TABLES, keep=config.limits.snapshots_max)
+    remote = _remote(config)
+    files = None if remote is None else remote.tables()
+    return IcebergTables(Path(config.root) / TABLES, keep=config.limits.snapshots_max, storage=files)
+
+
+def table_reader(config: Config) -> "TableReader":
+    """The batch tables, for those who only read them. Raises: ConfigError."""
+    from shardlake.adapters.table_reader import TableReader
+
+    remote = _remote(config)
+    return TableReader(Path(config.root) / TABLES, None if remote is None else remote.tables())
+
+
+def source_store(config: Config) -> "Store | None":
+    """Where the log files are, if they are not on the local disk. Raises: ConfigError."""
+    source = config.source
+    if not is_s3(source.path):
+        return None
+    from shardlake.adapters.s3.client import S3Settings
+    from streams.sources.s3 import Keys, Pace, s3_files
+
+    pace = Pace(config.limits.relist_s, config.limits.poll_interval_s)
+    reached = S3Settings(source.endpoint, source.region)
+    return s3_files(Keys.of(source.path), reached, SystemClock(), pace, source.queue)
 
 
 def server(config: Config) -> "Server":

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from shardlake.adapters import settings_file
+from shardlake.adapters.s3.place import is_s3
 from shardlake.app.settings import ENV_PREFIX, Config, Setting, sections, settings
 from shardlake.core.errors import ConfigError
 
@@ -129,7 +130,7 @@ def _converted(setting: Setting, value: Any, origin: str, *, strict: bool) -> An
 
 def _located(setting: Setting, value: Any, base: Path) -> Any:
     """Make a path absolute: one in the file is relative to the file, any other to the working directory."""
-    if setting.key not in PATHS or not value:
+    if setting.key not in PATHS or not value or is_s3(str(value)):
         return value
     return str(base.absolute() / Path(value).expanduser())
 

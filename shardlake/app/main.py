@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "query": "shardlake.app.commands.query:query",
     "views": "shardlake.app.commands.views:views",
     "status": "shardlake.app.commands.status:status",
+    "doctor": "shardlake.app.commands.doctor:doctor",
     "dlq": "shardlake.app.commands.dlq:dlq",
     "put": "shardlake.app.commands.put:put",
     "verify": "shardlake.app.commands.verify:verify",

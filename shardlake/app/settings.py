@@ -26,7 +26,7 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "cloudfront"
     pack: Annotated[str, _about("what kind of data it is")] = "cloudfront"
     path: Annotated[
-        str, _about("a folder (with all below it), a file, or a glob pattern of log files, plain or gzip")
+        str, _about("a folder (with all below it), a file, or a glob pattern of log files, also s3://bucket/prefix")
     ] = ""
     stream: Annotated[str, _about("a Kinesis stream, by its name or ARN, instead of files")] = ""
     region: Annotated[str, _about("AWS region; by default that of the environment or of the AWS configuration")] = ""
@@ -91,6 +91,23 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
     threads: Annotated[int, _about("threads of a batch run", ge=1, le=1024)] = 2
 
 
+class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where objects and the files of batch tables are; the journal and the rest of a root stay on the local disk."""
+
+    url: Annotated[str, _about("a place in S3, such as s3://bucket/prefix; by default they are below the root")] = ""
+    endpoint: Annotated[str, _about("URL of a service that speaks like S3; by default AWS itself")] = ""
+    region: Annotated[str, _about("AWS region of the bucket; by default that of the environment")] = ""
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a stream process tells Prometheus its numbers."""
+
+    port: Annotated[int, _about("port of the numbers, one for each process; 0 serves none", ge=0, le=65_535)] = 0
+    host: Annotated[
+        str, _about("address that the port is opened at; any but this machine's own lets others read", min_length=1)
+    ] = "127.0.0.1"
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All settings together. Paths are absolute, but for an empty `source.path`, which means that there is none."""
 
@@ -98,10 +115,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ".shardlake"
     )
     source: SourceSettings = SourceSettings()
+    storage: StorageSettings = StorageSettings()
     protect: ProtectSettings = ProtectSettings()
     views: ViewSettings = ViewSettings()
     query: QuerySettings = QuerySettings()
     batch: BatchSettings = BatchSettings()
+    metrics: MetricsSettings = MetricsSettings()
     limits: Limits = Limits()
 
 
@@ -130,9 +149,12 @@ LIMITS: Final[Mapping[str, str]] = {
     "discover_s": "seconds between two complete listings of a stream's shards",
     "idle_mark_s": "seconds after which a lane that reads nothing stores how far it has looked",
     "ends_max": "shards that end in one commit, at most",
+    "relist_s": "seconds between two complete listings of log files in S3",
+    "cache_bytes_max": "bytes of the local cache of what is stored in S3; what was just used stays beyond that",
     "heartbeat_s": "seconds after which a worker without commits gives a sign of life",
     "look_s": "seconds between two looks at the other workers",
     "worker_expiry_s": "seconds without a sign of life after which a worker counts as dead",
+    "stuck_s": "seconds without progress after which a shard that has something to read is told to be stuck",
     "lanes_max": "lanes, and so workers, of one root",
     "settle_s": "a file is read when it has not changed for so many seconds",
     "batch_rows_max": "rows that one pass of a batch run takes at most",
@@ -146,6 +168,7 @@ _OWN_RULES: Final[Mapping[str, Meta]] = {
     "query_memory": Meta(pattern=_MEMORY),
     "query_timeout_s": Meta(gt=0, le=10.0**6),  # a timer of the operating system takes no more
     "snapshots_max": Meta(ge=1, le=1000),
+    "stuck_s": Meta(ge=1, le=_SECONDS_MAX),  # it is looked for nine times in that time
 }
 
 

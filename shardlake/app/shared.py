@@ -9,13 +9,14 @@ from typing import Final
 from shardlake.adapters.clock import SystemClock
 from shardlake.adapters.engine import Engine
 from shardlake.adapters.kinesis.client import AwsSettings, KinesisClient
+from shardlake.adapters.kinesis.port import KinesisReader
 from shardlake.app.logs import Log
+from shardlake.app.metrics import CountedReads, Meter, TimedCommitter
 from shardlake.app.settings import Config
 from shardlake.app.streaming import Progress, fix_source, lane_context
 from shardlake.app.viewset import compiled_views, load_pack
 from shardlake.core.errors import ConfigError, ShardlakeError
 from streams.assignment import Moves
-from streams.committer import Committer
 from streams.decode import Decoding
 from streams.lane import Lane, LaneContext
 from streams.loop import Loop
@@ -31,16 +32,19 @@ _PINNED: Final = "_pinned_us"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Writes what happens among workers to the log."""
+    """Writes what happens among workers to the log, and counts it."""
 
     log: Log
+    meter: Meter
 
     def took(self, lane: int, owner: str, shards: int) -> None:
         """A lane was taken."""
+        self.meter.lanes_taken += 1
         self.log.info("lane_taken", lane=lane, shards=shards, from_worker=owner or None)
 
     def moved(self, moves: Moves) -> None:
         """Shards were moved."""
+        self.meter.moved(moves.adopt, moves.release)
         self.log.info("shards_moved", adopted=len(moves.adopt), released=len(moves.release))
 
     def found(self, shards: int) -> None:
@@ -49,6 +53,7 @@ class Told:
 
     def stopped(self, gap: SourceGap) -> None:
         """A shard stands still."""
+        self.meter.gaps += 1
         self.log.error("shard_stopped", shard=gap.shard, error=str(gap))
 
 
@@ -60,10 +65,11 @@ def opened_worker(
 
     When the block ends well, the lane is handed over. Raises: as the journal, `KinesisClient`, `Worker.claim`.
     """
-    pack, limits, clock, told = load_pack(config), config.limits, SystemClock(), Told(progress.log)
+    pack, limits, clock, told = load_pack(config), config.limits, SystemClock(), Told(progress.log, progress.meter)
     fields = config.source.fields or pack.stream_fields
     pack.open("", fields)  # wrong fields are told before anything is read
-    api = KinesisClient(AwsSettings(config.source.region, config.source.endpoint))
+    meter = progress.meter
+    api = CountedReads(KinesisClient(AwsSettings(config.source.region, config.source.endpoint)), meter.reads, clock)
     with (
         lane_context(config, clock) as context,
         closing(Engine(threads=1)) as engine,
@@ -72,13 +78,13 @@ def opened_worker(
         settings = _settings(config, context, api)
         source = KinesisSource(settings, api, executor, clock, limits, told.stopped)
         worker = Worker(context, config.source.name, source.list, told)
-        lane = _claimed(worker, stop)
+        lane = _claimed(worker, stop, meter)
         if lane is None:
             yield None
             return
-        with _handed_over(worker, lane):
+        with _handed_over(worker, lane), meter.holding(worker.name, lane.head.lane, source):
             views = list(compiled_views(config).values())
-            committer = Committer(lane, context.store, pack.schema, views, engine, limits)
+            committer = TimedCommitter(meter, clock, lane, context.store, pack.schema, views, engine, limits)
             source.hold(lane.state.shards)
             decoding = Decoding(pack, protection, limits, fields)
             yield Loop(source, decoding, committer, clock, limits, stop, progress, Sharing(worker, source))
@@ -106,7 +112,7 @@ def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _settings(config: Config, context: LaneContext, api: KinesisClient) -> KinesisSettings:
+def _settings(config: Config, context: LaneContext, api: KinesisReader) -> KinesisSettings:
     source, stream = config.source, api.describe(config.source.stream)
     if source.path:
         raise ConfigError(
@@ -118,10 +124,11 @@ def _settings(config: Config, context: LaneContext, api: KinesisClient) -> Kines
     return KinesisSettings(source.name, source.stream, source.on_gap, int(stored[_PINNED]))
 
 
-def _claimed(worker: Worker, stop: Callable[[], bool]) -> Lane | None:
+def _claimed(worker: Worker, stop: Callable[[], bool], meter: Meter) -> Lane | None:
     """Wait for a lane; the living keep theirs, and whether an owner is alive takes time to see."""
     lane = worker.claim()
     while lane is None and not stop():
+        meter.stands_by()
         worker.context.clock.sleep_s(CLAIM_EVERY_S)
         lane = worker.claim()
     return lane

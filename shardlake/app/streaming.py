@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from shardlake.adapters.clock import SystemClock, random_name
 from shardlake.adapters.engine import Engine
-from shardlake.adapters.stored import TABLES
-from shardlake.adapters.table_reader import TableReader
+from shardlake.adapters.s3.place import Place, is_s3
+from shardlake.adapters.storage_file import remember
 from shardlake.app import compose
 from shardlake.app.logs import Log
+from shardlake.app.metrics import Meter, TimedCommitter, told
 from shardlake.app.settings import Config
 from shardlake.app.viewset import compiled_views, load_pack
 from shardlake.core.errors import ConfigError, Conflict, OutcomeUnknown, Transient
@@ -28,7 +29,6 @@ from shardlake.core.journal.port import Journal, Write
 from shardlake.core.journal.rows import Entry, SourceRow
 from shardlake.core.ports import Clock
 from shardlake.packs.pack import Pack
-from streams.committer import Committer
 from streams.decode import Decoding
 from streams.lane import Lane, LaneContext, LaneLost
 from streams.loop import Alone, Loop, hold_all
@@ -47,12 +47,14 @@ class Progress:
     entries: int = 0
     rows: int = 0
     letters: int = 0
+    meter: Meter = field(default_factory=Meter)
     _resting: bool = field(default=True)
 
     def committed(self, entry: Entry, rows: int, letters: int, failed: tuple[str, ...]) -> None:
         """Take note of an entry."""
         self.entries, self.rows, self.letters = self.entries + 1, self.rows + rows, self.letters + letters
         self._resting = False
+        self.meter.committed(rows, letters, len(failed))
         self.log.info("committed", entry=f"{entry.lane}:{entry.n}", rows=rows, dead_letters=letters)
         if failed:
             self.log.warning("view_failed", views=", ".join(failed), entry=f"{entry.lane}:{entry.n}")
@@ -102,23 +104,32 @@ def stream(config: Config, environ: Mapping[str, str], log: Log, stop: Callable[
     protection = protect(config, load_pack(config), environ)
     what = config.source.stream or config.source.path
     log.info("started", root=config.root, source=what, views=", ".join(compiled_views(config)))
-    pause = config.limits.retry_first_s
+    with told(config, progress.meter, clock, log):
+        _keep_at_work(config, protection, progress, stop, once=once)
+    return progress
+
+
+def _keep_at_work(
+    config: Config, protection: Protection, progress: Progress, stop: Callable[[], bool], *, once: bool
+) -> None:
+    clock, log, pause = SystemClock(), progress.log, config.limits.retry_first_s
     while True:
         before = progress.entries
         try:
             with _opened(config, protection, stop, progress) as loop:
                 if loop is not None:
                     loop.run(once=once)
-            return progress
+            return
         except (Transient, OutcomeUnknown, LaneLost) as error:
             # Another worker may take a lane at any time; where there is to be one process alone, that is an error.
             if once or (isinstance(error, LaneLost) and not config.source.stream):
                 raise
             pause = config.limits.retry_first_s if progress.entries > before else pause
+            progress.meter.retries += 1
             log.warning("trying_again", error=str(error), in_s=pause)
         _wait(clock, pause, stop)
         if stop():
-            return progress
+            return
         pause = min(2 * pause, config.limits.retry_longest_s)
 
 
@@ -139,12 +150,12 @@ def opened(config: Config, protection: Protection, stop: Callable[[], bool], pro
     Raises: as the journal, the object storage and `Lane.take`.
     """
     pack, limits, clock = load_pack(config), config.limits, SystemClock()
-    source = FileSource(file_settings(config), pack.bucket_key, limits)
+    source = FileSource(file_settings(config), pack.bucket_key, limits, compose.source_store(config))
     with lane_context(config, clock) as context, closing(Engine(threads=1)) as engine:
         fix_source(context.journal, config, {"pack": config.source.pack, "buckets": str(config.source.buckets)})
         lane = Lane.take(context, LANE, random_name(), config.source.name)
         views = list(compiled_views(config).values())
-        committer = Committer(lane, context.store, pack.schema, views, engine, limits)
+        committer = TimedCommitter(progress.meter, clock, lane, context.store, pack.schema, views, engine, limits)
         hold_all(context.journal, source.shards(), config.source.name, committer)
         decoding = Decoding(pack, protection, limits, config.source.fields or None)
         yield Loop(source, decoding, committer, clock, limits, stop, progress, Alone(clock))
@@ -153,7 +164,9 @@ def opened(config: Config, protection: Protection, stop: Callable[[], bool], pro
 @contextmanager
 def lane_context(config: Config, clock: Clock) -> Iterator[LaneContext]:
     """What a lane's owner works with, of a root that was checked. Raises: as the journal and the object storage."""
-    store, journal = compose.objects(config), compose.journal(config)
+    store = compose.objects(config)
+    remember(Path(config.root), compose.storage(config))
+    journal = compose.journal(config)
     try:
         found(journal)
         check_tables(journal, config)
@@ -170,7 +183,10 @@ def file_settings(config: Config) -> FileSettings:
             "source.path is not set: say where the log files are, with --source, in SHARDLAKE_SOURCE_PATH or in "
             "shardlake.toml (or name a Kinesis stream in source.stream)"
         )
-    _check_apart(Path(config.root), Pattern.of(source.path))
+    if is_s3(source.path):
+        _check_apart_in_s3(config)
+    else:
+        _check_apart(Path(config.root), Pattern.of(source.path))
     on_gap: OnGap = "fail" if source.on_gap == "fail" else "letter"
     return FileSettings(source.name, source.path, source.buckets, source.on_change, on_gap, source.discover_max)
 
@@ -183,6 +199,22 @@ def _check_apart(root: Path, pattern: Pattern) -> None:
             raise ConfigError(
                 f"root {root} lies among the log files of {pattern.root}, which would be read as logs: choose another"
             )
+
+
+def _check_apart_in_s3(config: Config) -> None:
+    """See that the source does not read what is stored, in S3. Raises: ConfigError."""
+    from streams.sources.s3 import Keys
+
+    if not config.storage.url:
+        return
+    stored, keys = Place.of(config.storage.url), Keys.of(config.source.path)
+    if keys.bucket == stored.bucket and (
+        keys.prefix.startswith(stored.prefix) or stored.prefix.startswith(keys.prefix)
+    ):
+        raise ConfigError(
+            f"storage.url {stored.url} and source.path {config.source.path} lie in one another: what is stored would be"
+            " read as logs; choose another place"
+        )
 
 
 def found(journal: Journal) -> None:
@@ -221,7 +253,7 @@ def check_tables(journal: Journal, config: Config) -> None:
 
     Raises: Corrupt if it was restored from a backup that is older than they are.
     """
-    tables = TableReader(Path(config.root) / TABLES)
+    tables = compose.table_reader(config)
     seams = [found.seam for row in reading.read_pointers(journal).values() if (found := tables.load(row.table))]
     reading.check_seams(journal, *seams)
 

@@ -1,27 +1,29 @@
 """Files as a source: a folder, or a glob pattern, of log files, plain or gzip, with new ones arriving.
 
+The files may be on the local disk or in S3; where they are is a `Store`, and all the rest is the same.
+
 A source has a fixed number of buckets, each a shard. A file's bucket is chosen by its pack's bucket key, so that a
 copy under a new name meets the ids of the first; within a bucket files are read in the order of their ordinals,
 which they get when they are discovered. A position is (ordinal, physical line), and (ordinal + 1, 0) once a file
 has been read to its end: a finished file is never opened again.
 
-A file is discovered when it has settled: its modified time is `settle_s` old, or it was seen unchanged for that long
-(a clock of a file server may be ahead). What was written elsewhere and renamed into place has settled as it arrives, if
-writing it ended that long ago. A modified time set by the writer (`cp -p`, `tar`) is set after the last byte.
+A local file is discovered when it has settled: its modified time is `settle_s` old, or it was seen unchanged for that
+long (a clock of a file server may be ahead). What was written elsewhere and renamed into place has settled as it
+arrives, if writing it ended that long ago. A modified time set by the writer (`cp -p`, `tar`) is set after the last
+byte. An object of S3 appears whole.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 from shardlake.core.errors import ConfigError, Corrupt, Transient
 from shardlake.core.limits import Limits
 from shardlake.core.positions import END, Position, ShardId
 from streams.sources import pages as stored
 from streams.sources.lines import Cuts, Sample, Span, cut, split_after
-from streams.sources.listing import Found, Pattern
+from streams.sources.listing import Folder, Found, Gone, Opened, Pattern, Store
 from streams.sources.pages import FileRow, Manifest
 from streams.sources.pieces import pieces
 from streams.sources.port import Block, ObjectChanged, SourceGap
@@ -31,16 +33,15 @@ OnChange = Literal["fail", "new", "dlq"]
 OnGap = Literal["fail", "letter"]
 
 _BUCKETS_MAX: Final = 10_000  # four digits in a shard's name
-_GONE: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 @dataclass(frozen=True, slots=True)
 class FileSettings:
     """What a user sets of a file source.
 
-    `path` is a folder (read with all below it), a file or a glob pattern. `on_change` says what to do when a file has
-    new contents under its old name: stop, read it again as a new file, or write a dead letter. `on_gap` says what to
-    do when a file disappears before it was read: stop, or write a dead letter and go on.
+    `path` is a folder (read with all below it), a file or a glob pattern, of the local disk or of S3. `on_change` says
+    what to do when a file has new contents under its old name: stop, read it again as a new file, or write a dead
+    letter. `on_gap` says what to do when a file disappears before it was read: stop, or write a dead letter and go on.
     `discover_max` is the number of files that one page takes; more wait for the next.
     """
 
@@ -62,14 +63,21 @@ class FileSettings:
 
 
 class FileSource:
-    """A running file source; see the port for its contract. Not safe for several threads."""
+    """A running file source; see the port for its contract. Not safe for several threads.
 
-    def __init__(self, settings: FileSettings, bucket_key: BucketKey, limits: Limits) -> None:
+    Without a store it is that of the local disk.
+    """
+
+    def __init__(
+        self, settings: FileSettings, bucket_key: BucketKey, limits: Limits, store: Store | None = None
+    ) -> None:
         self._settings, self._bucket_key, self._limits = settings, bucket_key, limits
         self._cuts = Cuts(limits.block_bytes, limits.chunk_rows_max, max(limits.letter_bytes_max, limits.block_bytes))
-        self._pattern = Pattern.of(settings.path)
+        self._store: Store = Folder(Pattern.of(settings.path)) if store is None else store
         self._manifest = Manifest(settings.buckets)
         self._unsettled: dict[tuple[str, str], int] = {}  # since when a file has been as it is
+        self._rest: list[Found] = []  # what was listed, and is too much for one page
+        self._uncommitted = False
 
     def shards(self) -> Sequence[ShardId]:
         """One shard for each bucket: all there will ever be."""
@@ -78,11 +86,18 @@ class FileSource:
     def open(self, pages: Sequence[bytes]) -> None:
         """Know what the pages of a lane list, and nothing else."""
         self._manifest = Manifest.from_pages(self._settings.buckets, pages)
+        self._rest, self._uncommitted = [], False
+        self._store.restart()
+
+    @property
+    def paces_itself(self) -> bool:
+        """Listings of S3 do; a local folder is listed each time."""
+        return not self._store.settles
 
     @property
     def waiting(self) -> int:
-        """How many files were seen by the last `discover` that have not settled yet."""
-        return len(self._unsettled)
+        """How many files were seen by the last `discover` that have not settled yet, or wait for the next page."""
+        return len(self._unsettled) + len(self._rest)
 
     def merge(self, pages: Sequence[bytes]) -> bytes:
         """Make one page out of consecutive ones."""
@@ -90,13 +105,24 @@ class FileSource:
 
     def discover(self, now_us: int) -> bytes | None:
         """Give the next ordinals to files that are new and settled, in the order of modified time and key."""
-        fresh = [found for found in self._pattern.list() if self._is_fresh(found)]
-        chosen = sorted(self._settled(fresh, now_us), key=lambda found: (found.mtime_ns, found.key))
-        chosen = chosen[: self._settings.discover_max]
+        fresh = [found for found in self._rest or self._store.list() if self._is_fresh(found)]
+        ready = self._settled(fresh, now_us) if self._store.settles else fresh
+        chosen = sorted(ready, key=lambda found: (found.mtime_ns, found.key))
+        chosen, rest = chosen[: self._settings.discover_max], chosen[self._settings.discover_max :]
         for found in chosen:
-            self._refuse_change(self._manifest.latest(found.key), found)
+            self._refuse_change(self._manifest.latest(found.key), found.etag)
+        self._rest = [] if self._store.settles else rest  # a file may change until it is listed again
         rows = [self._register(found, now_us) for found in chosen]
+        self._uncommitted = self._uncommitted or bool(rows)
+        if not self._uncommitted:
+            self._store.committed()
         return stored.encode(self._settings.buckets, rows) if rows else None
+
+    def committed(self) -> None:
+        """Hear that the pages that `discover` gave are committed."""
+        self._uncommitted = False
+        if not self._rest:
+            self._store.committed()
 
     def read(self, shard: ShardId, after: Position) -> Iterator[Block]:
         """Read a bucket on from a position."""
@@ -138,9 +164,9 @@ class FileSource:
         self._manifest.add([row])
         return row
 
-    def _refuse_change(self, known: FileRow | None, found: Found) -> None:
+    def _refuse_change(self, known: FileRow | None, etag: str) -> None:
         if known is not None and self._settings.on_change == "fail":
-            raise ObjectChanged(str(self._pattern.root / known.key), known.etag, found.etag)
+            raise ObjectChanged(self._store.name(known.key), known.etag, etag)
 
     # -------------------------------------------------------------------------------------------- reading
 
@@ -150,44 +176,40 @@ class FileSource:
             yield _without(block, "object_changed", "the file has new contents under its old name; they were not read")
             return
         try:
-            file = (self._pattern.root / row.key).open("rb")
-        except _GONE as error:
+            opened = self._store.open(row)
+        except Gone as error:
             yield self._gap(block, error)
             return
-        except OSError as error:
-            raise self._unreadable(row, error) from error
-        with file:
-            yield from self._blocks(file, row, block)
+        with opened.file:
+            yield from self._blocks(opened, row, block)
 
-    def _blocks(self, file: BinaryIO, row: FileRow, block: Block) -> Iterator[Block]:
+    def _blocks(self, opened: Opened, row: FileRow, block: Block) -> Iterator[Block]:
         """Give the blocks of an open file; `block` is what they have in common."""
-        if self._has_changed(file, row):
+        if self._has_changed(opened, row):
             detail = "the file has new contents under its old name; what it held before was not read to its end"
             yield replace(_without(block, "object_changed", detail), kind="gap")
             return
         try:
-            for span in cut(pieces(file, self._limits.letter_bytes_max), self._cuts):
-                whole = _with_change(span) if span.last and self._has_changed(file, row) else span
+            for span in cut(pieces(opened.file, self._limits.letter_bytes_max), self._cuts):
+                whole = _with_change(span) if span.last and self._has_changed(opened, row) else span
                 for found in _between(block, whole):
                     yield found
                     block = replace(block, after=found.upto, starts=False)
         except OSError as error:
-            raise self._unreadable(row, error) from error
+            name = self._store.name(row.key)
+            raise Transient(f"{name} cannot be read ({error.strerror}): make it readable") from error
 
-    def _has_changed(self, file: BinaryIO, row: FileRow) -> bool:
-        found = Found.of(row.key, os.fstat(file.fileno()))
-        if found.etag != row.etag:
-            self._refuse_change(row, found)
-        return found.etag != row.etag
+    def _has_changed(self, opened: Opened, row: FileRow) -> bool:
+        etag = opened.etag()
+        if etag != row.etag:
+            self._refuse_change(row, etag)
+        return etag != row.etag
 
-    def _gap(self, block: Block, error: OSError) -> Block:
+    def _gap(self, block: Block, error: Gone) -> Block:
         if self._settings.on_gap == "fail":
-            raise SourceGap(str(self._pattern.root / block.origin), block.shard, block.after) from error
+            raise SourceGap(self._store.name(block.origin), block.shard, block.after) from error
         detail = "the file was removed before it was read to its end"
         return replace(_without(block, "object_missing", detail), kind="gap")
-
-    def _unreadable(self, row: FileRow, error: OSError) -> Transient:
-        return Transient(f"file {self._pattern.root / row.key} cannot be read ({error.strerror}): make it readable")
 
 
 def _line(block: Block) -> int:

@@ -1,4 +1,4 @@
-"""What is in a folder: the files that count as a source's objects, in no order.
+"""Where the objects of a source of files are: the port, and a folder of the local disk.
 
 Not listed: names that begin with a dot (files and folders), names that programs give to what they are still writing,
 and what is no regular file. Links to files are followed, links to folders are not.
@@ -8,35 +8,118 @@ import errno
 import glob
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, Protocol
 
 from shardlake.core.errors import ConfigError, Terminal, Transient
+from streams.sources.pages import FileRow
 
 TEMPORARY: Final = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", "~")
-_DEEP: Final = "**"
+DEEP: Final = "**"
+_GONE: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+
+class Gone(Exception):
+    """What was discovered is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file as its folder shows it: its path under the root, with slashes, its size and when it was last modified."""
+    """An object as it is listed: its key, what changes when its contents do, its size and when it was last modified."""
 
     key: str
+    etag: str
     size: int
     mtime_ns: int
 
-    @staticmethod
-    def of(key: str, status: os.stat_result) -> "Found":
-        """Take size and time from a file's status."""
-        return Found(key, status.st_size, status.st_mtime_ns)
+
+class Opened(Protocol):
+    """An object that is being read; whoever opened it closes `file`."""
 
     @property
+    def file(self) -> BinaryIO:
+        """Its bytes, from any place on. Reading raises OSError or Transient, and never ends too early."""
+
     def etag(self) -> str:
-        """What changes when the contents do. Not the inode: that changes when a folder is restored or moved."""
-        return f"{self.size}-{self.mtime_ns}"
+        """The ETag of what is being read, as it is now."""
+
+
+class Store(Protocol):
+    """Where the objects of a source are. Keys are the same for ever, whatever part of a store is looked at."""
+
+    @property
+    def settles(self) -> bool:
+        """Tell whether an object may be seen before it is whole."""
+
+    def restart(self) -> None:
+        """Forget what was seen: the next listing is complete."""
+
+    def list(self) -> Iterable[Found]:
+        """Give objects that may be new; now and then, at the latest after a time, all there are.
+
+        Raises: ConfigError if there is no such place, Transient if it is out of reach.
+        """
+
+    def open(self, row: FileRow) -> Opened:
+        """Open what was discovered, or what is there under its key now. Raises: Gone, Transient, ConfigError."""
+
+    def committed(self) -> None:
+        """Hear that everything that was listed is known for ever."""
+
+    def name(self, key: str) -> str:
+        """Name an object as messages do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenFile:
+    key: str
+    file: BinaryIO
+
+    def etag(self) -> str:
+        return _found(self.key, os.fstat(self.file.fileno())).etag
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The files that a pattern means. Their ETags are made of size and modified time."""
+
+    pattern: "Pattern"
+
+    @property
+    def settles(self) -> bool:
+        """A file grows while it is written."""
+        return True
+
+    def restart(self) -> None:
+        """Nothing is remembered: each listing is complete."""
+
+    def list(self) -> Iterable[Found]:
+        """List the files. Raises: ConfigError if the root is no folder, Transient if a folder cannot be read."""
+        return self.pattern.list()
+
+    def open(self, row: FileRow) -> Opened:
+        """Open a file. Raises: Gone, Transient."""
+        try:
+            return _OpenFile(row.key, (self.pattern.root / row.key).open("rb"))
+        except _GONE as error:
+            raise Gone(str(error)) from error
+        except OSError as error:
+            raise Transient(f"{self.name(row.key)} cannot be read ({error.strerror}): make it readable") from error
+
+    def committed(self) -> None:
+        """Nobody waits for it."""
+
+    def name(self, key: str) -> str:
+        """Give the path of a file."""
+        return str(self.pattern.root / key)
+
+
+def _found(key: str, status: os.stat_result) -> Found:
+    """Take size and time from a file's status; the inode would change when a folder is restored or moved."""
+    return Found(key, f"{status.st_size}-{status.st_mtime_ns}", status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +138,7 @@ class Pattern:
         """Read a setting: a folder (everything below it), a file, or a glob pattern."""
         whole = Path(path).expanduser().absolute()
         if whole.is_dir():
-            return Pattern(whole, (_DEEP,))
+            return Pattern(whole, (DEEP,))
         fixed = next((i for i, part in enumerate(whole.parts) if glob.has_magic(part)), len(whole.parts))
         if whole.is_file() or fixed == len(whole.parts):
             return Pattern(whole.parent, (glob.escape(whole.name),))
@@ -63,11 +146,11 @@ class Pattern:
 
     def matches(self, key: str) -> bool:
         """Tell whether a key is meant."""
-        return _match(tuple(key.split("/")), self.parts)
+        return match(tuple(key.split("/")), self.parts)
 
     def reaches(self, folder: str) -> bool:
         """Tell whether keys in a folder can be meant."""
-        return _DEEP in self.parts or folder.count("/") + 2 <= len(self.parts)
+        return DEEP in self.parts or folder.count("/") + 2 <= len(self.parts)
 
     def list(self) -> Iterator[Found]:
         """List the files. Raises: ConfigError if the root is no folder, Transient if a folder cannot be read."""
@@ -79,7 +162,7 @@ class Pattern:
         folder = os.path.join(self.root, prefix)  # noqa: PTH118 -- a Path per file doubles the cost of a listing
         try:
             with os.scandir(folder) as entries:
-                names = [(entry, prefix + entry.name) for entry in entries if not _is_hidden(entry.name)]
+                names = [(entry, prefix + entry.name) for entry in entries if not is_hidden(entry.name)]
                 for entry, key in names:
                     if not entry.is_dir(follow_symlinks=False):
                         yield from self._file(entry, key)
@@ -103,10 +186,11 @@ class Pattern:
                 return
             raise
         if stat.S_ISREG(status.st_mode):
-            yield Found.of(_checked(key), status)
+            yield _found(_checked(key), status)
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Tell whether a file or folder of this name is left out."""
     return name.startswith(".") or name.endswith(TEMPORARY)
 
 
@@ -120,9 +204,10 @@ def _checked(key: str) -> str:
     return key
 
 
-def _match(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+def match(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    """Tell whether the parts of a key are those that a pattern means."""
     if not pattern:
         return not parts
-    if pattern[0] == _DEEP:
-        return len(pattern) == 1 or any(_match(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _match(parts[1:], pattern[1:])
+    if pattern[0] == DEEP:
+        return len(pattern) == 1 or any(match(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and match(parts[1:], pattern[1:])

@@ -147,6 +147,13 @@ class Source(Protocol):
         Raises: ObjectChanged; ConfigError if there is no such source; Transient if it is out of reach.
         """
 
+    def committed(self) -> None:
+        """Hear that the pages that `discover` gave so far are committed."""
+
+    @property
+    def paces_itself(self) -> bool:
+        """Tell whether `discover` may be called as often as one likes, because it looks only when it is time."""
+
     @property
     def waiting(self) -> int:
         """How many objects were seen by the last `discover` that cannot be read yet."""

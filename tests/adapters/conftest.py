@@ -16,6 +16,9 @@ from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.schema import Column
 from shardlake.core.seam import Mark, Seam
 from shardlake.core.windows import Windows
+from tests.s3.standin import s3
+
+__all__ = ["s3"]
 
 
 @dataclass

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pyiceberg.catalog import WAREHOUSE_LOCATION
 from pyiceberg.catalog.sql import SqlCatalog
@@ -16,20 +16,21 @@ from sqlalchemy.exc import DBAPIError
 
 from shardlake.adapters.clock import random_name
 from shardlake.adapters.disk import make_folder, remove_database, sync_file, sync_folder, translated
-from shardlake.adapters.iceberg.files import IMPLEMENTATION, SYNC
+from shardlake.adapters.iceberg.files import IMPLEMENTATION, STORAGE
 from shardlake.adapters.table_index import CATALOG, CATALOG_FILE, NAMESPACE
+from shardlake.adapters.table_storage import TableStorage
 from shardlake.core.errors import Conflict, Corrupt, Missing, OutcomeUnknown, ShardlakeError, Transient
 
 _NOT_APPLIED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
 
 
-def open_catalog(root: Path, *, sync: bool) -> SqlCatalog:
+def open_catalog(root: Path, storage: TableStorage) -> SqlCatalog:
     """Open the catalog under a folder; it and its folder are made if absent. Raises: Transient, ConfigError."""
     path = root / CATALOG_FILE
     if not path.exists():
-        _create(path)
+        _create(path, storage)
     with errors("open the catalog"):
-        return _catalog(path, sync=sync)
+        return _catalog(path, storage)
 
 
 def identifier(table: str) -> tuple[str, str]:
@@ -37,23 +38,23 @@ def identifier(table: str) -> tuple[str, str]:
     return (NAMESPACE, table)
 
 
-def _catalog(path: Path, *, sync: bool) -> SqlCatalog:
-    properties = {
+def _catalog(path: Path, storage: TableStorage) -> SqlCatalog:
+    properties: dict[str, Any] = {
         "uri": URL.create("sqlite", database=str(path)).render_as_string(),
-        WAREHOUSE_LOCATION: str(path.parent),
+        WAREHOUSE_LOCATION: storage.root,
         PY_IO_IMPL: IMPLEMENTATION,
-        SYNC: "true" if sync else "false",
+        STORAGE: storage,
     }
     return SqlCatalog(CATALOG, **properties)
 
 
-def _create(path: Path) -> None:
+def _create(path: Path, storage: TableStorage) -> None:
     """Make an empty catalog aside and link it into place, so that two processes may begin at once."""
     make_folder(path.parent)
     aside = path.with_name(f"{path.name}.new-{random_name()}")
     try:
         with errors("make the catalog"):
-            catalog = _catalog(aside, sync=True)
+            catalog = _catalog(aside, storage)
             catalog.create_namespace(NAMESPACE)
             catalog.engine.dispose()
             # Last: what a WAL still holds when it is closed on a full disk stays behind, and nothing tells.

@@ -98,21 +98,24 @@ class Staged:
 
 def stage(
     table: Table,
-    add: Sequence[TableFile],
+    add: Mapping[str, TableFile],
     remove: Sequence[TableFile],
     seam: Seam,
     properties: Mapping[str, str],
     keep: int,
 ) -> Staged:
-    """Prepare a snapshot, and the end of all but the newest `keep`. Raises: Corrupt if a file is not as told."""
+    """Prepare a snapshot, and the end of all but the newest `keep`. New files come with the paths of local copies.
+
+    Raises: Corrupt if a file is not as told.
+    """
     transaction = table.transaction()
     transaction._stage((), (SeamUnmoved.of(table),))  # type: ignore[arg-type] # noqa: SLF001 - no public name leads here
     summary = {**properties, FORMAT_PROPERTY: str(FORMAT), SEAM_PROPERTY: seam.to_json()}
     operation = Operation.OVERWRITE if remove else Operation.APPEND
     producer = FilesAndSeam(operation, transaction, table.io, snapshot_properties=summary)
     try:
-        for file in add:
-            producer.append_data_file(added(table, file))
+        for path, file in add.items():
+            producer.append_data_file(added(table, file, path))
         for file in remove:
             producer.delete_data_file(removed(table, file))
         producer.commit()

@@ -4,6 +4,7 @@ PyIceberg can do this too, but its Arrow module imports pandas, a second of CPU 
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -37,14 +38,17 @@ class _Statistics:
     complete: bool = True
 
 
-def added(table: Table, file: TableFile) -> DataFile:
-    """List a new file. Raises: Corrupt if it is not as told or not of the table's schema; FileNotFoundError."""
+def added(table: Table, file: TableFile, path: str) -> DataFile:
+    """List a new file, of which there is a copy at a local path.
+
+    Raises: Corrupt if it is not as told or not of the table's schema; FileNotFoundError.
+    """
     try:
-        footer = pq.read_metadata(file.path)
+        footer = pq.read_metadata(path)
     except pa.ArrowInvalid as error:
-        raise Corrupt(f"{file.path} is no Parquet file: {error}; write it again") from error
-    _check_schema(table.schema(), footer.schema.to_arrow_schema(), file.path)
-    length = len(table.io.new_input(file.path))
+        raise Corrupt(f"{path} is no Parquet file: {error}; write it again") from error
+    _check_schema(table.schema(), footer.schema.to_arrow_schema(), path)
+    length = Path(path).stat().st_size
     if (footer.num_rows, length) != (file.rows, file.length):
         raise Corrupt(f"{file.path} has {footer.num_rows} rows, {length} bytes, not {file.rows}, {file.length}")
     columns = {f.field_id: _statistics(footer, f) for f in table.schema().fields if f.field_type.is_primitive}

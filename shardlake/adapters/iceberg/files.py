@@ -1,81 +1,75 @@
-"""How PyIceberg reads and writes metadata files here: plain local files, flushed with their names.
+"""How PyIceberg reads and writes metadata files here: whole, through the storage of the tables.
 
-PyIceberg's own local files are not flushed, so a catalog's row could outlive the metadata that it names.
+PyIceberg's own local files are not flushed, so a catalog's row could outlive the metadata that it names; and its own S3
+would bring a second client with retries of its own.
 """
 
 import io
-import os
-from pathlib import Path
 from typing import Final, cast
 
 from pyiceberg.io import FileIO, InputFile, InputStream, OutputFile, OutputStream
 
-from shardlake.adapters.disk import make_folder, sync_folder
-from shardlake.adapters.table_index import local_path
+from shardlake.adapters.table_storage import TableStorage
 
-IMPLEMENTATION: Final = "shardlake.adapters.iceberg.files.DurableFileIO"
-SYNC: Final = "shardlake.sync"  # a catalog's property; "false" gives up durability, for tests
+IMPLEMENTATION: Final = "shardlake.adapters.iceberg.files.StorageIO"
+STORAGE: Final = "shardlake.storage"  # a catalog's property, which holds the storage itself
 
 
-class DurableFileIO(FileIO):
-    """Local files. It does not translate errors: PyIceberg expects those of the operating system."""
+class StorageIO(FileIO):
+    """Files of the storage that the catalog was opened with. Its errors go through PyIceberg as they are."""
 
     def new_input(self, location: str) -> InputFile:
         """Name a file to read."""
-        return _LocalFile(location, sync=self._sync())
+        return _File(location, self._storage())
 
     def new_output(self, location: str) -> OutputFile:
         """Name a file to write."""
-        return _LocalFile(location, sync=self._sync())
+        return _File(location, self._storage())
 
     def delete(self, location: str | InputFile | OutputFile) -> None:
-        """Remove a file; one that is not there is passed over."""
-        name = location if isinstance(location, str) else location.location
-        local_path(name).unlink(missing_ok=True)
+        """Remove a file, as far as that works now: it is no longer named, and an error would hide what was done."""
+        self._storage().remove([location if isinstance(location, str) else location.location])
 
-    def _sync(self) -> bool:
-        return self.properties.get(SYNC) != "false"
+    def _storage(self) -> TableStorage:
+        return cast("TableStorage", self.properties[STORAGE])
 
 
-class _LocalFile(InputFile, OutputFile):
-    def __init__(self, location: str, *, sync: bool) -> None:
+class _File(InputFile, OutputFile):
+    def __init__(self, location: str, storage: TableStorage) -> None:
         super().__init__(location)
-        self._path = local_path(location)
-        self._sync = sync
+        self._storage = storage
 
     def __len__(self) -> int:
-        return self._path.stat().st_size
+        return len(self._storage.read(self.location))
 
     def exists(self) -> bool:
-        return self._path.exists()
+        try:
+            self._storage.read(self.location)
+        except FileNotFoundError:
+            return False
+        return True
 
     def open(self, seekable: bool = True) -> InputStream:  # noqa: ARG002, FBT001, FBT002 - PyIceberg's interface
-        return cast("InputStream", self._path.open("rb"))
+        return io.BytesIO(self._storage.read(self.location))
 
     def to_input_file(self) -> InputFile:
         return self
 
     def create(self, overwrite: bool = False) -> OutputStream:  # noqa: FBT001, FBT002 - PyIceberg's interface
-        make_folder(self._path.parent, sync=self._sync)
-        return cast("OutputStream", _Stream(self._path, overwrite=overwrite, sync=self._sync))
+        return _Stream(self.location, self._storage, overwrite=overwrite)
 
 
-class _Stream(io.BufferedWriter):
-    """A new file, which is flushed with its name when it is closed."""
+class _Stream(io.BytesIO):
+    """A new file, which is written when it is closed."""
 
-    def __init__(self, path: Path, *, overwrite: bool, sync: bool) -> None:
-        super().__init__(io.FileIO(path, "w" if overwrite else "x"))
-        self._path = path
-        self._sync = sync
+    def __init__(self, location: str, storage: TableStorage, *, overwrite: bool) -> None:
+        super().__init__()
+        self._location, self._storage, self._overwrite = location, storage, overwrite
 
     def close(self) -> None:
         if self.closed:
             return
-        try:
-            self.flush()
-            if self._sync:
-                os.fsync(self.fileno())
-        finally:
-            super().close()
-        if self._sync:
-            sync_folder(self._path.parent)
+        data = self.getvalue()
+        super().close()
+        write = self._storage.write if self._overwrite else self._storage.create
+        write(self._location, data)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
-from pathlib import Path
 
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.table import Table
@@ -14,11 +13,11 @@ from shardlake.adapters.table_index import (
     PREFIX,
     SEAM_PROPERTY,
     Sidecar,
-    local_path,
     new_token,
     seam_of,
-    sidecar_path,
+    sidecar_location,
 )
+from shardlake.adapters.table_storage import TableStorage
 from shardlake.core.errors import Corrupt
 from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.seam import NOTHING
@@ -50,18 +49,18 @@ def rebuild(name: str, table: Table) -> Sidecar:
     return Sidecar(Snapshot(name, token_of(table), seam, files, properties_of(_summary(stamped))), metadata)
 
 
-def references(table: Table, folder: Path) -> set[str]:
+def references(name: str, table: Table, storage: TableStorage) -> set[str]:
     """Name every file that a kept snapshot needs: data, manifests, metadata and sidecars."""
     metadata = table.metadata
     named = [table.metadata_location, *(log.metadata_file for log in metadata.metadata_log)]
     named += [file.statistics_path for file in (*metadata.statistics, *metadata.partition_statistics)]
     for snapshot in metadata.snapshots:
         manifests = snapshot.manifests(table.io)
-        named += [str(sidecar_path(folder, snapshot.snapshot_id)), snapshot.manifest_list]
+        named += [sidecar_location(storage, name, snapshot.snapshot_id), snapshot.manifest_list]
         named += [manifest.manifest_path for manifest in manifests]
         for manifest in manifests:
             named += [e.data_file.file_path for e in manifest.fetch_manifest_entry(table.io, discard_deleted=True)]
-    return {str(local_path(name)) for name in named}
+    return {storage.plain(location) for location in named}
 
 
 def properties_of(summary: dict[str, str]) -> dict[str, str]:

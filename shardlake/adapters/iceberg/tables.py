@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shardlake.adapters import table_index
-from shardlake.adapters.clock import random_name
-from shardlake.adapters.disk import make_folder
-from shardlake.adapters.table_files import SNAPSHOTS_KEPT, check_name, data_file
+from shardlake.adapters.table_files import SNAPSHOTS_KEPT, check_name
+from shardlake.adapters.table_storage import LocalStorage, TableStorage
 from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.schema import Column
 from shardlake.core.seam import Seam
@@ -17,16 +16,24 @@ if TYPE_CHECKING:
 
 
 class IcebergTables:
-    """Tables under a folder, which is made by the first change. Not for two threads at once.
+    """Tables whose catalog is in a folder, which is made by the first change. Not for two threads at once.
 
-    `keep` snapshots of a table stay readable; the files that only older ones hold go with each commit.
-    `sync=False` gives up durability, for tests. A reader may hold one on a folder that does not exist.
+    Their files are in the same folder, unless another storage is named. `keep` snapshots of a table stay readable; the
+    files that only older ones hold go with each commit. `sync=False` gives up durability, for tests. A reader may hold
+    one on a folder that does not exist.
     """
 
-    def __init__(self, root: str | Path, *, keep: int = SNAPSHOTS_KEPT, sync: bool = True) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        keep: int = SNAPSHOTS_KEPT,
+        sync: bool = True,
+        storage: TableStorage | None = None,
+    ) -> None:
         self._root = Path(root).absolute()
+        self._storage: TableStorage = LocalStorage(self._root, sync) if storage is None else storage
         self._keep = keep
-        self._sync = sync
         self._opened: Writer | None = None
 
     def close(self) -> None:
@@ -43,14 +50,12 @@ class IcebergTables:
     def load(self, table: str) -> Snapshot | None:
         """Read a table's current snapshot, or None. Raises: Corrupt, FormatTooNew, Transient."""
         check_name(table)
-        return table_index.load(self._root, table, lambda name: self._writer().rebuild(name))
+        return table_index.load(self._root, self._storage, table, lambda name: self._writer().rebuild(name))
 
     def new_file(self, table: str, partition: str) -> str:
         """Give a path, never used before, where a data file of a partition is to be written. Its folder is made."""
         check_name(table)
-        path = data_file(self._root, table, partition, random_name())
-        make_folder(path.parent, sync=self._sync)
-        return str(path)
+        return self._storage.new_file(table, partition)
 
     def commit(
         self,
@@ -81,5 +86,5 @@ class IcebergTables:
         if self._opened is None:
             from shardlake.adapters.iceberg.writer import Writer  # noqa: PLC0415 - a second of CPU, not for queries
 
-            self._opened = Writer(self._root, self._keep, sync=self._sync)
+            self._opened = Writer(self._root, self._storage, self._keep)
         return self._opened

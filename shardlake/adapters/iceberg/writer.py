@@ -1,7 +1,6 @@
 """What changes batch tables in Iceberg: creating, committing, dropping and sweeping them."""
 
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -10,7 +9,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table, TableProperties
 
-from shardlake.adapters.disk import make_folder, translated, write_file
+from shardlake.adapters.disk import translated
 from shardlake.adapters.iceberg.catalog import errors, identifier, open_catalog
 from shardlake.adapters.iceberg.commit import Staged, stage
 from shardlake.adapters.iceberg.rebuild import rebuild, references, token_of
@@ -22,10 +21,10 @@ from shardlake.adapters.table_index import (
     Dropped,
     Sidecar,
     encode_sidecar,
-    local_path,
     read_sidecar,
-    sidecar_path,
+    sidecar_location,
 )
+from shardlake.adapters.table_storage import TableStorage
 from shardlake.core.errors import Conflict, Terminal, Transient
 from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.schema import Column
@@ -35,13 +34,12 @@ METADATA_FILES_MAX: Final = 10  # older metadata files go with each commit; a re
 
 
 class Writer:
-    """The tables under a folder, for writing. Not for two threads at once."""
+    """The tables of the catalog in a folder, for writing. Not for two threads at once."""
 
-    def __init__(self, root: Path, keep: int, *, sync: bool) -> None:
-        self._root = root
+    def __init__(self, root: Path, storage: TableStorage, keep: int) -> None:
+        self._storage = storage
         self._keep = keep
-        self._sync = sync
-        self._catalog: SqlCatalog = open_catalog(root, sync=sync)
+        self._catalog: SqlCatalog = open_catalog(root, storage)
 
     def close(self) -> None:
         """Let go of the catalog."""
@@ -58,7 +56,7 @@ class Writer:
             TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED: "true",
             TableProperties.METADATA_PREVIOUS_VERSIONS_MAX: str(METADATA_FILES_MAX),
         }
-        location = str(self._root / name)
+        location = f"{self._storage.root}/{name}"
         with errors(f"create table {name}"):
             table = self._catalog.create_table(identifier(name), schema, location, spec, properties=properties)
         return Snapshot(name, token_of(table), NOTHING)
@@ -72,7 +70,7 @@ class Writer:
             found = rebuild(name, table)
         if found.metadata:
             self._write_sidecar(found)
-        return found.snapshot
+        return self._storage.readable(found.snapshot)
 
     def commit(
         self,
@@ -87,10 +85,13 @@ class Writer:
         table = self._table(base.table)
         if table is None or token_of(table) != base.token:
             raise Conflict(f"cannot {what}: it is no longer at {base.token}; read it again")
-        files = changed(base, add, remove)
+        listed = {file.path: self._storage.listed(base.table, file) for file in add}
+        files = changed(base, [listed[file.path] for file in add], remove)
         with errors(what):
             before = self._sidecar(base.table, table)
-            staged = stage(table, add, remove, seam, properties, self._keep)
+            for path, file in listed.items():
+                self._storage.publish(file, path)
+            staged = stage(table, listed, remove, seam, properties, self._keep)
         after = Snapshot(base.table, staged.token, seam, files, dict(properties))
         sidecar = self._following(before, after, remove, staged)
         try:
@@ -98,20 +99,21 @@ class Writer:
             with errors(what):
                 staged.commit()
         except (Conflict, Terminal, Transient):  # it surely did not happen; after any other error it may have
-            self._remove([*staged.written, str(self._path(after))])
+            self._storage.remove([*staged.written, self._location(after)])
             raise
+        for path in listed:
+            self._storage.discard(path)
         due = (d.paths for d in (*before.dropped, *sidecar.dropped) if d.sequence <= staged.oldest_kept)
-        self._remove(path for paths in due for path in paths)
-        self._remove(set(staged.written) - set(staged.metadata))  # they were merged in the same commit
-        return after
+        self._storage.remove(path for paths in due for path in paths)
+        self._storage.remove(set(staged.written) - set(staged.metadata))  # they were merged in the same commit
+        return self._storage.readable(after)
 
     def drop(self, name: str) -> None:
         """Remove a table and its files; one that is not there is passed over."""
         with errors(f"drop table {name}"):
             with suppress(NoSuchTableError):
                 self._catalog.drop_table(identifier(name))
-            with suppress(FileNotFoundError):
-                shutil.rmtree(self._root / name)
+            self._storage.drop(name)
 
     def sweep(self, base: Snapshot) -> int:
         """Remove the files that no kept snapshot references, and tell how many there were.
@@ -121,15 +123,16 @@ class Writer:
         Raises: Conflict if a run committed meanwhile (sweep again later), and as `commit`.
         """
         name = base.table
-        listed = {str(path) for path in (self._root / name).rglob("*") if path.is_file()}
+        with errors(f"sweep table {name}"):
+            listed = self._storage.list(name)
         self.commit(base, (), (), base.seam, base.properties)
         table = self._table(name)
         if table is None:
             return 0
         with errors(f"sweep table {name}"):
-            unreferenced = listed - references(table, self._root / name)
-        garbage = {path for path in unreferenced if Path(path).exists()}  # the commit has removed some already
-        self._remove(garbage)
+            unreferenced = listed - references(name, table, self._storage)
+            garbage = unreferenced & self._storage.list(name)  # the commit has removed some already
+        self._storage.remove(garbage)
         return len(garbage)
 
     def _table(self, name: str) -> Table | None:
@@ -141,7 +144,7 @@ class Writer:
 
     def _sidecar(self, name: str, table: Table) -> Sidecar:
         newest = table.metadata.current_snapshot()
-        found = read_sidecar(self._root / name, newest.snapshot_id) if newest else None
+        found = read_sidecar(self._storage, name, newest.snapshot_id) if newest else None
         return found or rebuild(name, table)
 
     def _following(self, before: Sidecar, after: Snapshot, remove: Sequence[TableFile], staged: Staged) -> Sidecar:
@@ -151,20 +154,14 @@ class Writer:
         """
         gone = [file.path for file in remove]
         gone += [path for path in (*before.metadata, *staged.written) if path not in staged.metadata]
-        gone += [str(self._path(before.snapshot))] if before.metadata else []
+        gone += [self._location(before.snapshot)] if before.metadata else []
         dropped = (*before.dropped, Dropped(staged.sequence, tuple(gone)))
         return Sidecar(after, staged.metadata, tuple(d for d in dropped if d.sequence > staged.oldest_before))
 
-    def _path(self, snapshot: Snapshot) -> Path:
-        return sidecar_path(self._root / snapshot.table, int(snapshot.token))
+    def _location(self, snapshot: Snapshot) -> str:
+        return sidecar_location(self._storage, snapshot.table, snapshot.token)
 
     def _write_sidecar(self, sidecar: Sidecar) -> None:
-        path = self._path(sidecar.snapshot)
-        make_folder(path.parent, sync=self._sync)
-        with translated(f"write {path}"):
-            write_file(path, encode_sidecar(sidecar), sync=self._sync)
-
-    def _remove(self, paths: Iterable[str]) -> None:
-        for path in paths:
-            with suppress(OSError):  # what stays is found by a sweep
-                local_path(path).unlink(missing_ok=True)
+        location = self._location(sidecar.snapshot)
+        with translated(f"write {location}"):
+            self._storage.write(location, encode_sidecar(sidecar))

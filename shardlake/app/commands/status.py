@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shardlake.app import compose
-from shardlake.app.answers import cut_text
+from shardlake.app.answers import cut_text, sampling_line
 from shardlake.app.cli import Command, Invocation, pass_invocation
 from shardlake.app.text import ago, utc
 from shardlake.app.viewset import compiled_views
@@ -32,7 +32,8 @@ def status(invocation: Invocation) -> None:
         views = list(compiled_views(config).values())
         made = plan(journal, compose.objects(config), compose.tables(config), views)
         heads = reading.read_heads(journal)
-        data = _told(certify(made), heads) | {"root": config.root, "source": config.source.path}
+        where = {"root": config.root, "source": config.source.stream or config.source.path}
+        data = _told(certify(made), heads) | where | {"sampling_rate": config.source.sampling_rate}
     if invocation.json:
         invocation.output.json(data)
         return
@@ -79,6 +80,8 @@ def _write(invocation: Invocation, data: dict[str, Any], now_us: int) -> None:
         "dead letters": f"{data['dead_letters']:,}" + (" (see `shardlake dlq list`)" if data["dead_letters"] else ""),
         "gaps": data["gaps"],
     }
+    if data["sampling_rate"] < 100:
+        facts["sampling"] = sampling_line(data["sampling_rate"])
     invocation.output.facts(facts, None)
     click.echo()
     rows = [

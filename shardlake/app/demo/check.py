@@ -32,9 +32,15 @@ def _parted(cut: Cut) -> list[str]:
 def miscounted(produced: Produced, expected: Expected) -> tuple[str, ...]:
     """Say what the plain count over everything found otherwise than the producer knows it to be."""
     delivered = sum(file.events for file in produced.files)
+    broken = sum(len(file.broken) for file in produced.files)
+    return unequal(expected, produced.distinct, delivered - produced.distinct, broken)
+
+
+def unequal(expected: Expected, events: int, duplicates: int, broken: int) -> tuple[str, ...]:
+    """Say which of a plain count's totals are not those that were produced."""
     known: Mapping[str, tuple[int, int]] = {
-        "events": (produced.distinct, expected.events),
-        "duplicates": (delivered - produced.distinct, expected.duplicates),
-        "broken lines": (sum(len(file.broken) for file in produced.files), expected.broken),
+        "events": (events, expected.events),
+        "duplicates": (duplicates, expected.duplicates),
+        "broken lines": (broken, expected.broken),
     }
     return tuple(f"{what}: {put} produced, {got} counted" for what, (put, got) in known.items() if put != got)

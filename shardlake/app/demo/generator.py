@@ -16,16 +16,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 from isal import isal_zlib
 
+from shardlake.app.demo.rendering import render, spoil
 from shardlake.app.demo.traffic import Ints, Random, Traffic, draw
 from shardlake.app.demo.world import FIELDS_24, FIELDS_33, SITES
 
 START: Final = datetime(2026, 3, 17, 9, tzinfo=UTC)
-GARBAGE_BYTES: Final = 2 << 20  # an over-long line: longer than any sane limit for a record
 KINDS: Final = ("too few fields", "not a number", "invalid UTF-8", "over-long line", "impossible date")
 FILES_MIN: Final = 10
 _NULL_IDS: Final = 9
@@ -173,7 +170,7 @@ def _without_ids(plan: _Plan, traffic: Traffic) -> _Plan:
 
 def _put(folder: Path, plan: _Plan, arrival: int, traffic: Traffic, start: datetime) -> ProducedFile:
     header = f"#Version: 1.0\n#Fields: {FIELDS_24 if plan.columns == 24 else FIELDS_33}\n".encode()
-    body, broken = _spoiled(_render(plan, traffic, start), plan.broken)
+    body, broken = _spoiled(render(traffic, plan.rows, start, plan.columns), plan.broken)
     packed = _gzip(header + body)
     text = header + body
     if plan.story == "truncated":
@@ -204,51 +201,6 @@ def _cut_off(packed: bytes) -> tuple[bytes, bytes]:
     return packed, zlib.decompress(packed, 31)
 
 
-def _render(plan: _Plan, traffic: Traffic, start: datetime) -> bytes:
-    """The lines of a file: each column is a `take` from a table, one call joins them, its buffer is the file's text."""
-    columns = _columns(plan, traffic, start)
-    joined = pc.binary_join_element_wise(*columns, "\t")
-    offsets = np.frombuffer(joined.buffers()[1], np.int32)
-    return bytes(memoryview(joined.buffers()[2])[offsets[0] : offsets[len(joined)]])
-
-
-def _columns(plan: _Plan, traffic: Traffic, start: datetime) -> list[pa.Array | pa.Scalar]:
-    rows, at = plan.rows, traffic.columns
-
-    def text(table: str, column: str | None = None) -> pa.Array:
-        return traffic.tables[table].take(pa.array(at[column or table][rows]))
-
-    clock = at["second"][rows] + start.hour * 3600 + start.minute * 60 + start.second
-    days = pa.array([f"{start + timedelta(days=n):%Y-%m-%d}" for n in range(int(clock.max()) // 86_400 + 1)])
-    dash, response = pa.scalar("-"), text("result", "served")
-    first = [
-        days.take(pa.array(clock // 86_400)), traffic.tables["clock"].take(pa.array(clock % 86_400)), text("edge"),
-        _number(at["sent"][rows]), text("viewer"), text("method"), text("domain", "site"), text("path"), text("status"),
-        text("referer"), text("agent"), text("query"), dash, text("result"), _ids(traffic.ids[rows]),
-        text("host", "site"), text("scheme"), _number(at["received"][rows]), text("milliseconds", "taken"),
-        text("forwarded"), text("cipher"), response,
-    ]  # fmt: skip
-    if plan.columns == 24:
-        return [*first, text("version_last", "version")]
-    rest = [
-        text("version"), dash, dash, _number(at["port"][rows]), text("milliseconds", "wait"), text("result"),
-        text("content"), _number(at["body"][rows]), text("range"),
-    ]  # fmt: skip
-    return [*first, *rest]
-
-
-def _number(values: Ints) -> pa.Array:
-    """Write integers; a negative one stands for what was not logged."""
-    texts = pc.cast(pa.array(values), pa.string())
-    return pc.if_else(pa.array(values < 0), "-", texts) if (values < 0).any() else texts
-
-
-def _ids(ids: npt.NDArray[np.uint8]) -> pa.Array:
-    offsets = np.arange(0, ids.size + 1, 56, dtype=np.int32)
-    texts = pa.StringArray.from_buffers(len(ids), pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(ids)))
-    return pc.if_else(pa.array(ids[:, 0] == 0), "-", texts) if (ids[:, 0] == 0).any() else texts
-
-
 def _spoiled(body: bytes, broken: dict[int, str]) -> tuple[bytes, tuple[BrokenLine, ...]]:
     """Put broken lines in between, each before the good line of its number (from 0)."""
     if not broken:
@@ -256,23 +208,6 @@ def _spoiled(body: bytes, broken: dict[int, str]) -> tuple[bytes, tuple[BrokenLi
     lines, found = body.splitlines(keepends=True), []
     for inserted, place in enumerate(sorted(broken)):
         model = lines[min(place + inserted, len(lines) - 1)]
-        lines.insert(place + inserted, _spoil(model, broken[place]))
+        lines.insert(place + inserted, spoil(model, broken[place]))
         found.append(BrokenLine(place + inserted + 3, broken[place]))
     return b"".join(lines), tuple(found)
-
-
-def _spoil(line: bytes, kind: str) -> bytes:
-    """Break a copy of a good line; its request id stays, so that a reader that lets it pass counts it wrongly."""
-    cells = line.rstrip(b"\n").split(b"\t")
-    match kind:
-        case "too few fields":
-            cells = cells[:9]
-        case "not a number":
-            cells[3] = b"12kB"
-        case "invalid UTF-8":
-            cells[7] = b"/caf\xe9/\xff"
-        case "impossible date":
-            cells[0] = b"2026-02-30"
-        case _:
-            cells = [b"x" * GARBAGE_BYTES]
-    return b"\t".join(cells) + b"\n"

@@ -1,4 +1,4 @@
-"""Reads CloudFront log files the plain way: line by line, for the plain count alone.
+"""Reads CloudFront log lines the plain way: one by one, for the plain count alone.
 
 It shares no code with the decoder of the CloudFront pack, and comes to the same judgement by the same rules: what a
 header names is what a line must hold, `-` is NULL, and a line with anything wrong in it is no event.
@@ -97,11 +97,11 @@ def read_file(path: Path, distribution: str | None, agents: Agents, line_bytes_m
         lines.append(last)
     events: list[Event] = []
     broken: list[int] = []
-    layout: _Layout | None = None
+    layout: Layout | None = None
     for number, line in enumerate(lines, start=1):
         if line.startswith((b"#", _MARK + b"#")):
             named = line.removeprefix(_MARK)
-            layout = _Layout(named, distribution) if named.startswith(b"#Fields:") else layout
+            layout = Layout(named, distribution) if named.startswith(b"#Fields:") else layout
         elif len(line) > line_bytes_max:
             broken.append(number)
         elif text := line.rstrip(b" \r"):  # a line of nothing but spaces is nothing
@@ -143,7 +143,7 @@ def _up_to_the_fault(content: bytes) -> Iterator[bytes]:
         return
 
 
-class _Layout:
+class Layout:
     """The columns that a #Fields line announced, and how a line under it is read."""
 
     def __init__(self, header: bytes, distribution: str | None) -> None:

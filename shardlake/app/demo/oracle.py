@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from shardlake.app.demo.lines import LINE_BYTES_MAX, Agents, Classify, LogFile, distribution_of, read_file
+from shardlake.app.demo.lines import LINE_BYTES_MAX, Agents, Classify, Event, LogFile, distribution_of, read_file
 
 Key = tuple[Any, ...]
 Values = tuple[Any, ...]
@@ -37,26 +37,50 @@ Cut = Mapping[str, Sequence[Covered]]  # bucket -> its files by their ordinals; 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the views hold at a cut: key -> values, by view; and how the lines of the cut were judged."""
+    """What the views hold at a cut: key -> values, by view; and how the lines of the cut were judged.
+
+    `problems` says in sentences what is wrong with the cut itself.
+    """
 
     views: Mapping[str, View]
     events: int
     duplicates: int
     broken: int
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
-class _Count:
-    """Running totals of one chain of growing cuts."""
+class Tally:
+    """Running totals of the three views, and of how lines were judged."""
 
-    cut: dict[str, list[Covered]] = field(default_factory=dict)
-    seen: dict[str, set[str]] = field(default_factory=dict)
     bots: dict[Key, Values] = field(default_factory=dict)
     bandwidth: dict[Key, Values] = field(default_factory=dict)
     viewers: dict[Key, Values] = field(default_factory=dict)
     events: int = 0
     duplicates: int = 0
     broken: int = 0
+
+    def add(self, event: Event) -> None:
+        """Count an event that is no duplicate."""
+        _, _, minute, five, distribution, edge, viewer, sent, bot = event
+        self.events += 1
+        _increase(self.bots, (minute, *bot), sent)
+        _increase(self.bandwidth, (minute, distribution, edge), sent)
+        _increase(self.viewers, (five, viewer), sent)
+
+    def expected(self, problems: tuple[str, ...] = ()) -> Expected:
+        """What the views hold now."""
+        views = {"bots": dict(self.bots), "bandwidth": dict(self.bandwidth), "viewers": dict(self.viewers)}
+        return Expected(views, self.events, self.duplicates, self.broken, problems)
+
+
+@dataclass(slots=True)
+class _Count:
+    """One chain of growing cuts."""
+
+    tally: Tally = field(default_factory=Tally)
+    cut: dict[str, list[Covered]] = field(default_factory=dict)
+    seen: dict[str, set[str]] = field(default_factory=dict)
 
 
 class Oracle:
@@ -75,8 +99,7 @@ class Oracle:
         count = self._count
         for bucket, files in cut.items():
             _advance(count, bucket, files, self._parsed)
-        views = {"bots": dict(count.bots), "bandwidth": dict(count.bandwidth), "viewers": dict(count.viewers)}
-        return Expected(views, count.events, count.duplicates, count.broken)
+        return count.tally.expected()
 
     def _parsed(self, name: str) -> LogFile:
         if name not in self._files:
@@ -116,26 +139,23 @@ def _advance(count: _Count, bucket: str, files: Sequence[Covered], parsed: Calla
         if place < len(done):
             before = done[place].lines
         if before is not None and before != covered.lines:
-            _add(count, count.seen.setdefault(bucket, set()), parsed(covered.name), before, covered.lines)
+            _add(count.tally, count.seen.setdefault(bucket, set()), parsed(covered.name), before, covered.lines)
     count.cut[bucket] = list(files)
 
 
-def _add(count: _Count, seen: set[str], file: LogFile, after: int, upto: int | None) -> None:
+def _add(tally: Tally, seen: set[str], file: LogFile, after: int, upto: int | None) -> None:
     last = float("inf") if upto is None else upto
-    count.broken += sum(after < line <= last for line in file.broken)
-    bots, bandwidth, viewers = count.bots, count.bandwidth, count.viewers
-    for line, key, minute, five, distribution, edge, viewer, sent, bot in file.events:
+    tally.broken += sum(after < line <= last for line in file.broken)
+    for event in file.events:
+        line, key = event[:2]
         if not after < line <= last:
             continue
         if key is not None:
             if key in seen:
-                count.duplicates += 1
+                tally.duplicates += 1
                 continue
             seen.add(key)
-        count.events += 1
-        _increase(bots, (minute, *bot), sent)
-        _increase(bandwidth, (minute, distribution, edge), sent)
-        _increase(viewers, (five, viewer), sent)
+        tally.add(event)
 
 
 def _increase(view: dict[Key, Values], key: Key, sent: int | None) -> None:

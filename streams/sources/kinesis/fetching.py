@@ -12,7 +12,7 @@ from shardlake.adapters.kinesis.wire import Page
 from shardlake.core.journal.objects import Arrived, HeldShard
 from shardlake.core.limits import Limits
 from shardlake.core.ports import Clock
-from shardlake.core.positions import ORIGIN, Position, ShardId
+from shardlake.core.positions import END, ORIGIN, Position, ShardId
 
 RECOVERY: Final = 0.9  # what a good read leaves of a pause
 
@@ -34,6 +34,25 @@ class Fetched:
     page: Page
     asked_us: int
     asked_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the reading of a shard is, as plain numbers.
+
+    `behind_ms` is how far the last page was behind the shard's tip (None if the service did not say) and `asked_s` when
+    it was asked for, in monotonic seconds (None before the first one). `lines`, `bytes` and `pages` were handed over
+    since the shard is held, and took `work_s` seconds of whoever took them. `is_stopped` is a shard that stands still
+    at a gap.
+    """
+
+    behind_ms: int | None = None
+    asked_s: float | None = None
+    lines: int = 0
+    bytes: int = 0
+    pages: int = 0
+    work_s: float = 0.0
+    is_stopped: bool = False
 
 
 @dataclass(slots=True)
@@ -58,6 +77,12 @@ class Reader:
     is_at_tip: bool = False
     is_stopped: bool = False
     future: "Future[Fetched] | None" = None
+    behind_ms: int | None = None
+    asked_s: float | None = None
+    lines: int = 0
+    bytes: int = 0
+    pages: int = 0
+    work_s: float = 0.0
 
     @staticmethod
     def of(shard: ShardId, held: HeldShard) -> "Reader":
@@ -93,10 +118,21 @@ class Reader:
         self.failures, self.iterator = 0, page.next_iterator
         self.pause_s = self.pause_s * RECOVERY if self.pause_s > 1 / limits.shard_reads_per_s else 0.0
         self.is_at_tip = page.behind_ms == 0
+        self.behind_ms, self.asked_s = page.behind_ms, fetched.asked_s
         self.rest_s = min(2 * self.rest_s, limits.poll_longest_s) if not page.sequences else limits.poll_interval_s
         usual_s = self.rest_s if self.is_at_tip else 1 / limits.shard_reads_per_s
         paid_s = page.size / limits.shard_bytes_per_s
         self.due_s = fetched.asked_s + max(usual_s, paid_s, self.pause_s)
+
+    def handed_over(self, lines: int, size: int, work_s: float) -> None:
+        """Take note of what somebody took, and of how long that had work with it."""
+        self.lines, self.bytes, self.pages = self.lines + lines, self.bytes + size, self.pages + 1
+        self.work_s += work_s
+
+    def lag(self) -> Lag:
+        """Tell how far the reading is."""
+        stopped = self.is_stopped and self.at != END
+        return Lag(self.behind_ms, self.asked_s, self.lines, self.bytes, self.pages, self.work_s, stopped)
 
 
 def fetch(api: KinesisReader, clock: Clock, stream: str, shard: str, start: Start, limit: int) -> Fetched:

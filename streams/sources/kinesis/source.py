@@ -21,7 +21,7 @@ from shardlake.core.journal.objects import Arrived, HeldShard
 from shardlake.core.limits import Limits
 from shardlake.core.ports import Clock
 from shardlake.core.positions import END, ORIGIN, Position, ShardId, encode_number
-from streams.sources.kinesis.fetching import Fetched, Reader, fetch
+from streams.sources.kinesis.fetching import Fetched, Lag, Reader, fetch
 from streams.sources.kinesis.records import beyond, end_of, lines_of, only, sequences
 from streams.sources.port import Fault, Records, SourceGap
 
@@ -113,10 +113,23 @@ class KinesisSource:
         """Refuse: there are no pages of discovered files. Raises: NotImplementedError."""
         raise NotImplementedError(f"{len(pages)} pages of discovered files, where nothing is discovered")
 
+    def committed(self) -> None:
+        """Nothing waits for a page of discovered files."""
+
+    @property
+    def paces_itself(self) -> bool:
+        """It does."""
+        return True
+
     @property
     def waiting(self) -> int:
         """How many shards have not been read to their tip."""
         return sum(not reader.is_at_tip and not reader.is_stopped for reader in self._readers.values())
+
+    def lags(self) -> Mapping[ShardId, Lag]:
+        """How far each shard that is held is behind its tip. It may be asked from any thread."""
+        readers = self._readers  # another dict takes its place; none is changed
+        return {shard: reader.lag() for shard, reader in readers.items()}
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -161,7 +174,10 @@ class KinesisSource:
             reader.at, reader.turn = records[-1].upto, self._turn
             reader.is_stopped = reader.at == END  # until its end is committed, and it is held no more
             self.discover(0)  # its next page can be fetched while this one is decoded
-        yield from records
+        for one in records:
+            given_s = self._clock.monotonic_s()
+            yield one
+            reader.handed_over(len(one.arrivals_us), len(one.data), self._clock.monotonic_s() - given_s)
 
     def _ask(self, reader: Reader) -> None:
         start, stream = reader.start(self._settings.pinned_us), self._settings.stream
