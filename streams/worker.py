@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from shardlake.core.errors import Conflict
+from shardlake.core.errors import Conflict, OutcomeUnknown, Transient
 from shardlake.core.journal import operations, reading, rows
 from shardlake.core.journal.port import Write
 from shardlake.core.journal.rows import Head, ShardRow, SourceRow, WorkerRow
@@ -44,8 +44,9 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a worker saw of the journal at one look."""
+    """What a worker saw of the journal at one look, at a moment of its own monotonic clock."""
 
+    at_s: float
     heads: Mapping[int, Head]
     beats: Mapping[str, WorkerRow]
     shards: Mapping[str, ShardRow]
@@ -99,13 +100,14 @@ class Worker:
     def _grown(self) -> int | None:
         registry = reading.read_registry(self.context.journal)
         assert registry is not None
-        with suppress(Conflict):  # somebody else added one just now, and may take it
+        with suppress(Conflict):  # somebody else added one just now, and takes it
             self.context.journal.transact(operations.grow(registry))
-        return registry.lanes
+            return registry.lanes
+        return None
 
     def _take(self, seen: View, lane: int) -> Lane | None:
-        head = seen.heads.get(lane)
-        owner = head.owner if head else ""
+        head = seen.heads.get(lane) or Head(lane, 0, "", "", "")  # one that was not there was added just now
+        owner = head.owner
         old = seen.beats.get(owner) if owner != self.name else None
         try:
             taken = Lane.take(self.context, lane, self.name, self.source, old, expected=head)
@@ -142,7 +144,8 @@ class Worker:
         """
         now_s = self.context.clock.monotonic_s()
         if now_s - self._beaten_s >= self.context.limits.heartbeat_s:
-            self._beat()
+            with suppress(Transient, OutcomeUnknown):  # the next one tells, or somebody's take-over
+                self._beat()
 
     def committed(self) -> None:
         """Take note of a commit, which is a sign of life too."""
@@ -187,13 +190,12 @@ class Worker:
 
     def _found(self) -> None:
         journal, key = self.context.journal, rows.source_key(self.source)
-        stored = journal.get([key])[key]
-        row = rows.decode(SourceRow, key, stored)
-        now_us = self.context.clock.now_us()
-        settled = SourceRow(row.source, {**row.settings, FOUNDED: str(now_us)})
-        with suppress(Conflict):  # somebody else noted it: it is read the next time
-            journal.transact([Write(key, stored, rows.encode(settled))])
-            self.founded_us = now_us
+        while not self._is_founded():  # somebody else may have noted it just now
+            stored = journal.get([key])[key]
+            row = rows.decode(SourceRow, key, stored)
+            settled = SourceRow(row.source, {FOUNDED: str(self.context.clock.now_us()), **row.settings})
+            with suppress(Conflict):
+                journal.transact([Write(key, stored, rows.encode(settled))])
 
     def heirs(self, children: Listing) -> tuple[str, ...]:
         """Choose those of some children that can be read now: free, with all parents ended."""
@@ -222,14 +224,16 @@ class Worker:
 
     def _look(self) -> View:
         journal = self.context.journal
+        heads = reading.read_heads(journal)  # before the heartbeats: whoever owns a lane had one by then
         found = journal.scan("worker/")
         beats = {row.worker: row for row in (rows.decode(WorkerRow, key, value) for key, value in found)}
-        seen = View(reading.read_heads(journal), beats, reading.read_shards(journal))
-        self._vigil.look(self.context.clock.monotonic_s(), seen.heads, beats)
+        seen = View(self.context.clock.monotonic_s(), heads, beats, reading.read_shards(journal))
+        self._vigil.look(seen.at_s, heads, beats)
         return seen
 
     def _is_dead(self, owner: str, seen: View) -> bool:
-        return owner != self.name and self._vigil.is_dead(owner, self.context.clock.monotonic_s(), seen.beats)
+        # As of the look: what was done since may have taken long, and tells nothing of others.
+        return owner != self.name and self._vigil.is_dead(owner, seen.at_s, seen.beats)
 
     def _orphaned(self, seen: View) -> list[int]:
         """Lanes of this source with shards and without a living owner, and those that we took but did not empty."""

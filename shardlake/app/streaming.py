@@ -33,7 +33,7 @@ from streams.decode import Decoding
 from streams.lane import Lane, LaneContext, LaneLost
 from streams.loop import Alone, Loop, hold_all
 from streams.protect import Protection
-from streams.sources.files import FileSettings, FileSource, OnGap
+from streams.sources.files import FileSettings, FileSource
 from streams.sources.listing import Pattern
 
 LANE: Final = 0  # files are read on one lane
@@ -187,8 +187,7 @@ def file_settings(config: Config) -> FileSettings:
         _check_apart_in_s3(config)
     else:
         _check_apart(Path(config.root), Pattern.of(source.path))
-    on_gap: OnGap = "fail" if source.on_gap == "fail" else "letter"
-    return FileSettings(source.name, source.path, source.buckets, source.on_change, on_gap, source.discover_max)
+    return FileSettings(source.name, source.path, source.buckets, source.on_change, source.on_gap, source.discover_max)
 
 
 def _check_apart(root: Path, pattern: Pattern) -> None:

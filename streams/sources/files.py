@@ -30,7 +30,7 @@ from streams.sources.port import Block, ObjectChanged, SourceGap
 
 BucketKey = Callable[[str], str | None]
 OnChange = Literal["fail", "new", "dlq"]
-OnGap = Literal["fail", "letter"]
+OnGap = Literal["fail", "dlq", "continue"]
 
 _BUCKETS_MAX: Final = 10_000  # four digits in a shard's name
 
@@ -41,7 +41,8 @@ class FileSettings:
 
     `path` is a folder (read with all below it), a file or a glob pattern, of the local disk or of S3. `on_change` says
     what to do when a file has new contents under its old name: stop, read it again as a new file, or write a dead
-    letter. `on_gap` says what to do when a file disappears before it was read: stop, or write a dead letter and go on.
+    letter. `on_gap` says what to do when a file disappears before it was read: stop, or go on, with a dead letter or
+    without one. Either way its range is of kind gap.
     `discover_max` is the number of files that one page takes; more wait for the next.
     """
 
@@ -209,7 +210,8 @@ class FileSource:
         if self._settings.on_gap == "fail":
             raise SourceGap(self._store.name(block.origin), block.shard, block.after) from error
         detail = "the file was removed before it was read to its end"
-        return replace(_without(block, "object_missing", detail), kind="gap")
+        ended = _without(block, "object_missing", detail)
+        return replace(ended, kind="gap", faults=ended.faults if self._settings.on_gap == "dlq" else ())
 
 
 def _line(block: Block) -> int:

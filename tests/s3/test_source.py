@@ -223,7 +223,7 @@ def test_a_body_that_never_comes_is_transient_and_read_again_from_its_position(l
 def test_an_object_that_was_removed_is_a_gap(logs: Logs) -> None:
     logs.put("a.log")
     logs.put("b.log", b"b\n")
-    for on_gap in ("fail", "letter"):
+    for on_gap in ("fail", "dlq"):
         source = logs.source(on_gap=on_gap)
         rows(source)
         logs.remove("a.log")

@@ -244,7 +244,7 @@ def test_a_reopened_source_forgets_what_was_not_committed(tmp_path: Path) -> Non
     ("setting", "message"),
     [
         ({"on_change": "ignore"}, "on_change is 'ignore'; accepted: fail, new, dlq"),
-        ({"on_gap": ""}, "on_gap is ''; accepted: fail, letter"),
+        ({"on_gap": ""}, "on_gap is ''; accepted: fail, dlq, continue"),
         ({"buckets": 0}, "buckets is 0; accepted: 1 to 10000"),
         ({"discover_max": 0}, "discover_max is 0"),
     ],

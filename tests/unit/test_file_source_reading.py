@@ -363,10 +363,17 @@ def test_a_file_that_is_gone_stops_the_shard(folder: Path) -> None:
 def test_a_file_that_is_gone_can_be_a_letter_and_a_gap(folder: Path) -> None:
     pages = written(folder, [b"a\nb\n", b"c\n"])
     (folder / "000.log").unlink()
-    gap, rest = source_of(folder, limits(), pages, on_gap="letter").read(SHARD, Position(0, 1))
+    gap, rest = source_of(folder, limits(), pages, on_gap="dlq").read(SHARD, Position(0, 1))
     assert (gap.range.kind, gap.after, gap.upto) == ("gap", Position(0, 1), Position(1))
     assert [(f.line, f.reason) for f in gap.faults] == [(2, "object_missing")]
     assert (rest.data, rest.range.kind) == (b"c\n", "data")
+
+
+def test_a_file_that_is_gone_can_be_a_gap_without_a_letter(folder: Path) -> None:
+    pages = written(folder, [b"a\nb\n", b"c\n"])
+    (folder / "000.log").unlink()
+    gap, _ = source_of(folder, limits(), pages, on_gap="continue").read(SHARD, Position(0, 1))
+    assert (gap.range.kind, gap.upto, gap.faults) == ("gap", Position(1), ())
 
 
 @pytest.mark.parametrize("on_change", ["new", "dlq"])

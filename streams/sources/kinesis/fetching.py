@@ -121,7 +121,7 @@ class Reader:
         self.behind_ms, self.asked_s = page.behind_ms, fetched.asked_s
         self.rest_s = min(2 * self.rest_s, limits.poll_longest_s) if not page.sequences else limits.poll_interval_s
         usual_s = self.rest_s if self.is_at_tip else 1 / limits.shard_reads_per_s
-        paid_s = page.size / limits.shard_bytes_per_s
+        paid_s = sum(map(len, page.data)) / limits.shard_bytes_per_s
         self.due_s = fetched.asked_s + max(usual_s, paid_s, self.pause_s)
 
     def handed_over(self, lines: int, size: int, work_s: float) -> None:

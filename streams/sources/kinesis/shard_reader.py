@@ -28,6 +28,7 @@ from botocore.exceptions import (
     IncompleteReadError,
     MetadataRetrievalError,
 )
+from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 from kinesis.consumer import ShardReader
 
@@ -209,6 +210,19 @@ def lost(error: BotoCoreError) -> ShardlakeError:
 # ----------------------------------------------------------------------------------------------- configuration
 
 
+def _models() -> Loader:
+    """Load what botocore knows of Kinesis. The fork server does, and its processes share it."""
+    loader = create_loader()
+    for kind in ("service-2", "endpoint-rule-set-1"):
+        loader.load_service_model("kinesis", kind)
+    for name in ("endpoints", "partitions"):
+        loader.load_data_with_path(name)
+    return loader
+
+
+_MODELS: Final = _models()
+
+
 class Session(boto3.Session):  # type: ignore[misc] # boto3 has no types
     """A session whose clients are made as `KinesisClient` makes them: its place, its time-outs, no tries of their own.
 
@@ -217,6 +231,7 @@ class Session(boto3.Session):  # type: ignore[misc] # boto3 has no types
 
     def __init__(self, settings: AwsSettings) -> None:
         core = botocore.session.Session(profile=settings.profile or None)
+        core.register_component("data_loader", _MODELS)
         core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_seconds)
         self._is_local = urlsplit(settings.endpoint).hostname in _LOOPBACK if settings.endpoint else False
         if self._is_local and not settings.profile and not os.environ.get("AWS_ACCESS_KEY_ID"):
