@@ -8,6 +8,7 @@ from benchmarks.harness import run_named
 # name: what it measures. The module benchmarks/NAME.py has `def long() -> int`, which returns what `verdict` did.
 LONG: Final = {
     "batch": "as `make bench NAME=batch`, with the bar's own million lines",
+    "chaos": "answers that differ while workers are killed, shards split and merge, and batch runs, for five minutes",
     "peers": "as `make bench NAME=peers`, with six times the records",
 }
 
