@@ -16,8 +16,6 @@ FIELDS = "timestamp,c-ip,sc-bytes,x-edge-location,cs-host,x-host-header,cs-uri-s
 LINE = (
     "{time}\t10.0.0.{viewer}\t{size}\tFRA56-P4\twww.example.com\td1.cloudfront.net\t/a?q={size}\tcurl/8.0\tid-{size}\n"
 )
-    "{time}\t10.0.0.{viewer}\t{size}\tFRA56-P4\twww.example.com\td1.cloudfront.net\t/a?q={size}\tcurl/8.0\tid-{size}\n"
-)
 
 
 @pytest.mark.slow
