@@ -6,6 +6,7 @@ the same ranges. Rows keep their order of position within a shard until duplicat
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 import numpy as np
@@ -86,6 +87,10 @@ class Chunk:
     def is_due(self, now_s: float) -> bool:
         """Tell whether it is to be committed as it is: old enough, or with an end for which children wait."""
         return self.ends > 0 or (bool(self.pieces) and now_s - self.opened_s >= self.limits.chunk_age_s)
+
+    def due_in(self, now_s: float) -> float:
+        """Seconds until it is due; infinite if there is nothing in it."""
+        return max(0.0, self.opened_s + self.limits.chunk_age_s - now_s) if self.pieces else inf
 
     def ranges(self) -> tuple[SeqRange, ...]:
         """The ranges of each shard: its pieces continue one another, and those of one kind are one range."""

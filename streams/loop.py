@@ -136,7 +136,8 @@ class Loop:
         if self.clock.monotonic_s() - self._committed_s >= self.limits.idle_mark_s and self.keeper.seen():
             self.settle(mark=True)
         share = 0 if self.source.paces_itself else LOOK_SHARE
-        self.keeper.wait(max(self.limits.poll_interval_s, share * self._looked_s))
+        wait_s = max(self.limits.poll_interval_s, share * self._looked_s)
+        self.keeper.wait(min(wait_s, self._chunk.due_in(self.clock.monotonic_s())))
 
     def _discover(self) -> None:
         began_s = self.clock.monotonic_s()
@@ -171,7 +172,9 @@ class Loop:
             piece = replace(piece, parents=self.committer.lane.state.shards[piece.range.shard].parents)
         if isinstance(block, Records) and block.upto == END:
             self._children.update(block.children)
-        self._chunk.add(piece, self.clock.monotonic_s())
+        now_s = self.clock.monotonic_s()
+        # Where more is always on its way, entries follow one another at the chunk's age, whenever its first page came.
+        self._chunk.add(piece, self._committed_s if self.keeper.is_patient else now_s)
 
     def _position(self, shard: ShardId) -> Position:
         """How far a shard was read: in the chunk, or else in the lane's state."""
@@ -185,9 +188,9 @@ class Loop:
         chunk, page, children = self._chunk, self._page, self._children
         if chunk.ends:
             self.keeper.ending(children)
+        self._committed_s = self.clock.monotonic_s()
         entry = self.committer.commit(chunk, page, self.keeper.seen())
         self._chunk, self._page, self._children = Chunk(self.limits), None, {}
-        self._committed_s = self.clock.monotonic_s()
         if page is not None:
             self.source.committed()
         self.observer.committed(entry, chunk.rows, chunk.letters().num_rows, self.committer.failed)
