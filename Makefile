@@ -26,7 +26,7 @@ unexport PYTHONHOME
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-demo: $(RUNTIME) ## the main job: logs arrive, a consumer is killed, batch runs, every answer is compared
+demo: $(RUNTIME) ## the main job: two workers share a stream, one is killed, shards split, every answer is compared
 	@$(BIN)/shardlake demo
 
 test: lint ## linters, types, import contracts and all tests (at most 8 minutes on 2 cores)

@@ -20,11 +20,18 @@ RATE: Final = 5_000  # records a second
 BATCH: Final = 100
 
 
+class Part(msgspec.Struct):
+    """What one shard took of a batch: its records, and the last of their positions."""
+
+    records: int
+    end: str
+
+
 class Batch(msgspec.Struct):
-    """A batch that was put: when that was acknowledged (monotonic seconds), and its last position in each shard."""
+    """A batch that was put: when that was acknowledged (monotonic seconds), and what each shard took."""
 
     acked_s: float
-    ends: dict[str, str]
+    parts: dict[str, Part]
 
 
 def put_batch(client: KinesisClient, data: list[bytes], number: int) -> Batch:
@@ -34,10 +41,11 @@ def put_batch(client: KinesisClient, data: list[bytes], number: int) -> Batch:
     acked_s = time.monotonic()
     if results.failed:
         raise RuntimeError(f"{results.failed} of {len(puts)} records were not taken: {set(results.codes)}")
-    ends: dict[str, str] = {}
+    parts: dict[str, Part] = {}
     for shard, sequence in zip(results.shards, results.sequences, strict=True):
-        ends[shard] = max(ends.get(shard, ""), Position(int(sequence)).encode())
-    return Batch(acked_s, ends)
+        part = parts.setdefault(shard, Part(0, ""))
+        part.records, part.end = part.records + 1, max(part.end, Position(int(sequence)).encode())
+    return Batch(acked_s, parts)
 
 
 def run(url: str, seconds: int, file: Path) -> None:

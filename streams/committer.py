@@ -8,25 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-import pyarrow as pa
-
 from shardlake.adapters.engine import Engine
 from shardlake.core.errors import Conflict
 from shardlake.core.journal.objects import Arrived
 from shardlake.core.journal.rows import Entry
 from shardlake.core.limits import Limits
 from shardlake.core.ports import ObjectStore
+from shardlake.core.positions import END
 from shardlake.core.schema import SourceSchema
 from shardlake.core.view import CompiledView
 from streams.chunk import Chunk
-from streams.dedup import Seen, fresh_ids, recall
-from streams.entry import Ids, build, to_parquet
-from streams.lane import FOLDED, Fold, Lane, LaneLost, Prepared
+from streams.dedup import Halves, by_shard
+from streams.entry import Ids, build
+from streams.lane import FOLDED, Fold, Lane, LaneLost, Prepared, Remembered
+from streams.memory import Memory, nothing
 from streams.sources import pages
-
-
-def _nothing() -> None:
-    """Do nothing."""
 
 
 class Committer:
@@ -40,11 +36,13 @@ class Committer:
         views: Sequence[CompiledView],
         engine: Engine,
         limits: Limits,
+        pulse: Callable[[], None] = nothing,
     ) -> None:
         self.lane = lane
         self._store, self._schema, self._views = store, schema, views
         self._engine, self._limits = engine, limits
-        self._seen = self._recall()
+        self._memory = Memory(store, schema.event_id, engine)
+        self._memory.recall(lane.state.ids, self._scope(), pulse)
         self.failed: tuple[str, ...] = ()
 
     def commit(
@@ -57,38 +55,44 @@ class Committer:
         ancestors = {shard: held.ancestors for shard, held in self.lane.state.shards.items()}
         page, keep = self._merged(page)
         fold = self._fold()
-        built = build(chunk, self._schema, self._views, self._seen, ancestors, self._engine, self._limits, page)
-        entry = self.lane.commit(_with(built.prepared, keep, fold, seen))
+        known = self._memory.seen
+        built = build(chunk, self._schema, self._views, known, ancestors, self._engine, self._limits, page)
+        leaving = self._leaving(chunk, built.ids)
+        entry = self.lane.commit(_with(replace(built.prepared, seen=seen, remembered=leaving), keep, fold))
         self._remember(built.ids)
+        if chunk.ends:
+            self._memory.forget(self._scope())
         self.failed = built.failed
         return entry
 
-    def adopt(self, *shards: str, seen: Arrived | None = None, pulse: Callable[[], None] = _nothing) -> list[str]:
+    def adopt(self, *shards: str, seen: Arrived | None = None, pulse: Callable[[], None] = nothing) -> list[str]:
         """Take in free shards, with the memory of their scopes; name those that nobody else was first to take.
 
         `seen` is for those that nobody has held before; `pulse` is called between two. Raises: LaneLost if the lane is
         not ours any more; as `Lane.adopt`.
         """
-        before = self.lane.state.ids
-        try:
-            return [shard for shard in shards if self._adopted(shard, seen, pulse)]
-        finally:
-            if self.lane.state.ids != before:
-                self._seen = self._recall()
+        return [shard for shard in shards if self._adopted(shard, seen, pulse)]
 
     def _adopted(self, shard: str, seen: Arrived | None, pulse: Callable[[], None]) -> bool:
         try:
             self.lane.adopt(shard, seen)
-            pulse()
         except LaneLost:
             raise
         except Conflict:
             return False
+        inherited = self.lane.inherited
+        if all(log.hashed for log in inherited):
+            self._memory.learn(inherited, self._scope(), pulse)
+        else:  # segments of another lane, read before for other shards perhaps
+            self._memory.recall(self.lane.state.ids, self._scope(), pulse)
+        pulse()
         return True
 
     def release(self, shard: str) -> Entry:
-        """Let a shard go free."""
-        return self.lane.release(shard)
+        """Let a shard go free, with the memory of its scope. Raises: as `Lane.release`."""
+        entry = self.lane.release(shard, self._memory.of(self._scope_of(shard), {}))
+        self._memory.forget(self._scope())
+        return entry
 
     def pages(self) -> list[bytes]:
         """The pages of discovered files that the lane's state names, in order."""
@@ -98,9 +102,31 @@ class Committer:
         """Remember new ids; memory that holds twice the horizon is read anew from what the state still names."""
         if ids is None:
             return
-        self._seen.remember(ids.slices, ids.halves, ids.fresh)
-        if self._seen.count > 2 * self._limits.ids_max:
-            self._seen = self._recall()
+        self._memory.seen.remember(ids.slices, ids.halves, ids.fresh)
+        if self._memory.seen.count > 2 * self._limits.ids_max:
+            self._memory.recall(self.lane.state.ids, self._scope())
+
+    def _scope_of(self, shard: str) -> list[str]:
+        held = self.lane.state.shards.get(shard)
+        return [shard, *(held.ancestors if held else ())]
+
+    def _scope(self) -> set[str]:
+        """The shards whose ids matter here: those that are held, and their ancestors."""
+        return {name for shard in self.lane.state.shards for name in self._scope_of(shard)}
+
+    def _leaving(self, chunk: Chunk, ids: Ids | None) -> dict[str, Remembered]:
+        """What goes with the shards that end in a chunk: what is remembered of their scopes, and what is new in it."""
+        ended = [str(found.shard) for found in chunk.ranges() if found.upto == END]
+        rows = by_shard(ids.slices) if ids is not None and ended else {}
+        leaving: dict[str, Remembered] = {}
+        for shard in ended:
+            new: dict[str, Halves] = {}
+            if ids is not None and shard in rows:
+                new[shard] = ids.halves[:, rows[shard][ids.fresh[rows[shard]]]]
+            found = self._memory.of(self._scope_of(shard), new)
+            if found is not None:
+                leaving[shard] = found
+        return leaving
 
     def _merged(self, page: bytes | None) -> tuple[bytes | None, int | None]:
         """Merge a new page with the newer ones of the state, if these are many: the page, and how many stay."""
@@ -115,19 +141,11 @@ class Committer:
     def _fold(self) -> Fold | None:
         """Put the ids of the older half of many logs into one object."""
         logs = self.lane.state.ids
-        if self._schema.event_id is None or len(logs) < self._limits.id_logs_max:
+        if len(logs) < self._limits.id_logs_max:
             return None
-        half = logs[: max(1, len(logs) // 2)]
-        tables = [fresh_ids(self._store, log, self._schema.event_id) for log in half]
-        rows = to_parquet(pa.concat_tables(tables))
-        return Fold(len(half), rows, sum(log.ids for log in half), max(log.arrival_us for log in half))
-
-    def _recall(self) -> Seen:
-        if self._schema.event_id is None:
-            return Seen()
-        return recall(self._store, self.lane.state.ids, self._schema.event_id, self._engine)
+        return self._memory.fold(logs[: max(1, len(logs) // 2)], self._scope())
 
 
-def _with(prepared: Prepared, keep_pages: int | None, fold: Fold | None, seen: Mapping[str, Arrived]) -> Prepared:
+def _with(prepared: Prepared, keep_pages: int | None, fold: Fold | None) -> Prepared:
     files = prepared.files if fold is None else {**prepared.files, FOLDED: fold.rows}
-    return replace(prepared, files=files, keep_pages=keep_pages, fold=fold, seen=seen)
+    return replace(prepared, files=files, keep_pages=keep_pages, fold=fold)

@@ -8,20 +8,15 @@ Ids are compared as 128-bit hashes (MD5, which is about chance here: 10^12 event
 million collide with a chance of 10^-20). They are kept per shard as sorted runs: two columns of 64 bits.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from shardlake.adapters.arrow import booleans, integers, unsigned
+from shardlake.adapters.arrow import booleans, unsigned
 from shardlake.adapters.engine import Engine
-from shardlake.core.journal.objects import IdLog
-from shardlake.core.ports import ObjectStore
 
 Halves = npt.NDArray[np.uint64]  # shape (2, n): the low halves, sorted, above the high halves
 RUNS_MAX = 6
@@ -90,7 +85,7 @@ class Seen:
         `shards` names slices of rows (shard, start, stop), in order of position within each shard.
         """
         duplicate = np.zeros(known.size, dtype=bool)
-        for shard, everything in _by_shard(shards).items():
+        for shard, everything in by_shard(shards).items():
             with_id = everything[known[everything]]
             rows = with_id[np.argsort(halves[0, with_id], kind="stable")]  # a sorted search is five times a random one
             mine = halves[:, rows]
@@ -101,16 +96,30 @@ class Seen:
             duplicate[rows] = repeated
         return duplicate
 
+    def runs(self, shard: str) -> Sequence[Halves]:
+        """What is remembered of one shard."""
+        return self._shards[shard].runs if shard in self._shards else ()
+
+    def keep(self, shards: Collection[str]) -> None:
+        """Forget all shards but these."""
+        self._shards = {shard: ids for shard, ids in self._shards.items() if shard in shards}
+        self.count = sum(run.shape[1] for ids in self._shards.values() for run in ids.runs)
+
+    def learn(self, shard: str, halves: Halves) -> None:
+        """Remember ids of one shard that were committed before."""
+        if halves.shape[1]:
+            self.count += halves.shape[1]
+            self._shards.setdefault(shard, ShardIds()).add(halves)
+
     def remember(self, shards: Iterable[tuple[str, int, int]], halves: Halves, fresh: npt.NDArray[np.bool_]) -> None:
         """Remember the ids of the rows that are `fresh`: known and not duplicates. Only after they were committed."""
-        for shard, everything in _by_shard(shards).items():
+        for shard, everything in by_shard(shards).items():
             rows = everything[fresh[everything]]
-            if rows.size:
-                self.count += rows.size
-                self._shards.setdefault(shard, ShardIds()).add(halves[:, rows])
+            self.learn(shard, halves[:, rows])
 
 
-def _by_shard(shards: Iterable[tuple[str, int, int]]) -> dict[str, npt.NDArray[np.intp]]:
+def by_shard(shards: Iterable[tuple[str, int, int]]) -> dict[str, npt.NDArray[np.intp]]:
+    """Name the rows of each shard, out of slices (shard, start, stop)."""
     slices: dict[str, list[npt.NDArray[np.intp]]] = {}
     for shard, start, stop in shards:
         slices.setdefault(shard, []).append(np.arange(start, stop))
@@ -126,29 +135,3 @@ def _repeats(halves: Halves) -> npt.NDArray[np.bool_]:
         ordered = halves[:, order]
         repeated[order[1:]] = (ordered[:, 1:] == ordered[:, :-1]).all(axis=0)
     return repeated
-
-
-def recall(store: ObjectStore, logs: Iterable[IdLog], id_column: str, engine: Engine) -> Seen:
-    """Read back the ids that a lane's state names: one column of each segment within the horizon."""
-    seen = Seen()
-    for log in logs:
-        table = fresh_ids(store, log, id_column)
-        halves, known = hash_ids(engine, table[id_column])
-        seen.remember(_runs_of(table["_shard"]), halves, known)
-    return seen
-
-
-def fresh_ids(store: ObjectStore, log: IdLog, id_column: str) -> pa.Table:
-    """Read the rows of a log that are not duplicates: their shard, their id, and `_duplicate`, which is false."""
-    file = pq.ParquetFile(pa.BufferReader(store.get(log.segment)))
-    table = file.read(columns=["_shard", id_column, "_duplicate"])
-    return table.filter(pc.invert(table["_duplicate"]))
-
-
-def _runs_of(shards: pa.ChunkedArray) -> list[tuple[str, int, int]]:
-    """Where the rows of each shard stand, as slices."""
-    codes = shards.combine_chunks().dictionary_encode()
-    found = integers(codes.indices)
-    edges = [0, *(np.flatnonzero(found[1:] != found[:-1]) + 1).tolist(), found.size]
-    names = codes.dictionary.to_pylist()
-    return [(names[found[a]], a, b) for a, b in pairwise(edges) if b > a]

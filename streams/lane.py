@@ -35,7 +35,7 @@ class LaneLost(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """The ids of a state's first `logs` logs in one object, FOLDED, that takes their place."""
+    """Hashes of the ids of a state's first `logs` logs in one object, FOLDED, that takes their place."""
 
     logs: int
     rows: memoryview
@@ -44,12 +44,21 @@ class Fold:
 
 
 @dataclass(frozen=True, slots=True)
+class Remembered:
+    """Hashes of the ids of one dedup scope, as an object, and how many they are."""
+
+    rows: memoryview
+    ids: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A chunk ready to be committed: its objects as bytes by short name, and what its manifest says of them.
 
     `manifest` is called with the lane, the number and the references of the objects that were put, because
     these are known only per attempt. Of the state's pages the first `keep_pages` stay, the others are in this entry's.
-    `seen` tells up to when everything that arrived was read, for shards that the lane holds.
+    `seen` tells up to when everything that arrived was read, for shards that the lane holds, and `remembered`
+    what goes with those that end here.
     """
 
     ranges: tuple[RangeRow, ...]
@@ -60,6 +69,7 @@ class Prepared:
     keep_pages: int | None = None
     fold: Fold | None = None
     seen: Mapping[str, Arrived] = field(default_factory=dict)
+    remembered: Mapping[str, Remembered] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,7 @@ class Lane:
         self._new_id, self._limits = context.new_id, context.limits
         self.head = head
         self.state = read_state(context.store, head)
+        self.inherited: tuple[IdLog, ...] = ()  # what came with the shard that was adopted last
 
     @classmethod
     def take(
@@ -109,9 +120,9 @@ class Lane:
         """Count a chunk. Raises: LaneLost, Transient, OutcomeUnknown; Corrupt if its ranges do not follow the state."""
         return self._change(lambda: self._commit(prepared))
 
-    def release(self, shard: str) -> Entry:
-        """Let a shard go free. Raises: as `commit`."""
-        return self._change(lambda: self._release(shard))
+    def release(self, shard: str, remembered: Remembered | None = None) -> Entry:
+        """Let a shard go free, with what is remembered of its ids, or all that the lane has. Raises: as `commit`."""
+        return self._change(lambda: self._release(shard, remembered))
 
     def adopt(self, shard: str, seen: Arrived | None = None) -> Entry:
         """Take in a free shard; `seen` is for one that nobody has held, and that has no parents.
@@ -193,7 +204,10 @@ class Lane:
             "manifest.json": stored.encode(manifest),
             "state.json": stored.encode(state),
         }
-        carried = (self._carried(state, shard, prepared.seen) for shard in ended)
+        apart = {s: found for s in ended if (found := prepared.remembered.get(s)) is not None}
+        put = self._store.put(folder, {f"ids-{i}.parquet": found.rows for i, found in enumerate(apart.values())})
+        ids = {shard: (put[f"ids-{i}.parquet"], found.ids) for i, (shard, found) in enumerate(apart.items())}
+        carried = (self._carried(state, shard, ids.get(shard), prepared.seen.get(shard)) for shard in ended)
         small |= {f"carried-{i}.json": stored.encode(found) for i, found in enumerate(carried)}
         refs |= self._store.put(folder, small)
         reach("stream:after-manifest")
@@ -201,14 +215,17 @@ class Lane:
         commit_id = self._new_id()
         return operations.commit(self.head, commit_id, refs["manifest.json"], refs["state.json"], left), state
 
-    def _release(self, shard: str) -> tuple[Transaction, LaneState]:
+    def _release(self, shard: str, remembered: Remembered | None) -> tuple[Transaction, LaneState]:
         row, held = self._shard_row(shard), self.state.shards.get(shard)
         if held is None:
             raise Corrupt(f"lane {self.head.lane} does not hold shard {shard}")
         state = msgspec.structs.replace(self.state, shards={s: h for s, h in self.state.shards.items() if s != shard})
-        carried = self._carried(self.state, shard, {})
+        folder, ids = self._folder(), None
+        if remembered is not None:
+            ids = (self._store.put(folder, {"ids.parquet": remembered.rows})["ids.parquet"], remembered.ids)
+        carried = self._carried(self.state, shard, ids, held.seen)
         files = {"state.json": stored.encode(state), "carried.json": stored.encode(carried)}
-        refs = self._store.put(self._folder(), files)
+        refs = self._store.put(folder, files)
         transaction = operations.release(
             self.head, self._new_id(), row, held.at, refs["state.json"], refs["carried.json"]
         )
@@ -219,6 +236,7 @@ class Lane:
         parents = [self._shard_row(parent) for parent in row.parents]
         carried = [self._read_carried(r) for r in (row, *parents) if r.carried is not None]
         ancestors = {a for c in carried for a in c.ancestors} | set(row.parents)
+        self.inherited = union(*(c.ids for c in carried))
         known = [c.seen for c in (carried[:1] if row.carried is not None else carried) if c.seen is not None]
         held = HeldShard(row.at, row.parents, tuple(sorted(ancestors - {shard})), min(known, default=seen))
         state = LaneState(
@@ -229,10 +247,14 @@ class Lane:
         refs = self._store.put(self._folder(), {"state.json": stored.encode(state)})
         return operations.adopt(self.head, self._new_id(), row, parents, refs["state.json"]), state
 
-    def _carried(self, state: LaneState, shard: str, seen: Mapping[str, Arrived]) -> Carried:
+    def _carried(
+        self, state: LaneState, shard: str, ids: tuple[ObjectRef, int] | None, seen: Arrived | None
+    ) -> Carried:
         """What leaves this lane with a shard, by the lane's state as it leaves it."""
-        held = self.state.shards[shard]
-        return Carried(state.ids, state.pages, held.ancestors, seen.get(shard, held.seen))
+        held, logs = self.state.shards[shard], state.ids
+        if ids is not None:
+            logs = (IdLog(*ids, state.ids[-1].arrival_us if state.ids else 0, hashed=True),) if ids[1] else ()
+        return Carried(logs, state.pages, held.ancestors, seen or held.seen)
 
     def _read_carried(self, row: ShardRow) -> Carried:
         if row.carried is None:
@@ -267,7 +289,7 @@ def advance(
     logs = state.ids
     if prepared.fold is not None:
         fold = prepared.fold
-        logs = (IdLog(refs[FOLDED], fold.ids, fold.arrival_us), *logs[fold.logs :])
+        logs = (IdLog(refs[FOLDED], fold.ids, fold.arrival_us, hashed=True), *logs[fold.logs :])
     if manifest.segment is not None and prepared.ids:
         logs = within_horizon((*logs, IdLog(manifest.segment, prepared.ids, prepared.arrival_us)), limits)
     pages = state.pages if manifest.pages is None else (*state.pages[: prepared.keep_pages], manifest.pages)

@@ -50,8 +50,7 @@ class Sharing:
         self.source.wait(seconds)
 
     def _adopted(self, committer: Committer, wanted: tuple[str, ...], released: tuple[str, ...] = ()) -> None:
-        # Nobody has held what was there at first: all of it counts from then on.
-        first = Arrived(self.worker.founded_us, self.source.kept_s)
+        first = self.source.first_seen(self.worker.founded_us)
         taken = committer.adopt(*wanted, seen=first, pulse=self.worker.pulse) if wanted else []
         self.source.hold(committer.lane.state.shards)
         if taken or released:

@@ -3,7 +3,7 @@
 Nothing here protects the counts: a worker that is wrong about who is alive loses a race for a head or a shard's row.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -14,6 +14,7 @@ from shardlake.core.journal.port import Write
 from shardlake.core.journal.rows import Head, ShardRow, SourceRow, WorkerRow
 from shardlake.core.positions import ShardId
 from streams.assignment import Moves, adoptable, assign
+from streams.committer import Committer
 from streams.lane import Lane, LaneContext, LaneLost
 from streams.vigil import Vigil
 
@@ -59,6 +60,7 @@ class Worker:
     context: LaneContext
     source: str
     listing: Lister
+    open: Callable[[Lane, Callable[[], None]], Committer]  # with a pulse, to be called between the steps of long work
     observer: Observer
     name: str = field(init=False)
     home: int = field(default=-1, init=False)
@@ -253,8 +255,10 @@ class Worker:
         if lane is None:
             return
         with suppress(Conflict):  # it was taken from us in turn
+            committer = self.open(lane, self.pulse) if lane.state.shards else None
             for shard in tuple(lane.state.shards):
-                lane.release(shard)
+                assert committer is not None
+                committer.release(shard)
                 self.pulse()
             lane.leave()
 

@@ -39,6 +39,11 @@ def longs(values: npt.NDArray[np.int64]) -> pa.Array:
     return pa.Array.from_buffers(pa.int64(), values.size, [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
+def unsigned_longs(values: npt.NDArray[np.uint64]) -> pa.Array:
+    """Unsigned integers as a UBIGINT column."""
+    return pa.Array.from_buffers(pa.uint64(), values.size, [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
 def ints(values: npt.NDArray[np.int32]) -> pa.Array:
     """Integers as an INTEGER column."""
     return pa.Array.from_buffers(pa.int32(), values.size, [None, pa.py_buffer(np.ascontiguousarray(values))])

@@ -189,16 +189,16 @@ class CountedReads:
 
 
 class TimedCommitter(Committer):
-    """A committer whose commits are timed. `given` is what a committer is made of."""
+    """A committer whose commits are timed. What follows the clock is what a committer is made of."""
 
-    def __init__(self, meter: Meter, clock: Clock, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, meter: Meter, clock: Clock, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
         self._meter, self._clock = meter, clock
 
-    def commit(self, *given: Any) -> Any:
+    def commit(self, *given: Any, **named: Any) -> Any:
         """Count a chunk, as a committer does."""
         began_s = self._clock.monotonic_s()
-        entry = super().commit(*given)
+        entry = super().commit(*given, **named)
         self._meter.commits.add(self._clock.monotonic_s() - began_s)
         self._meter.committed_us = self._clock.now_us()
         return entry

@@ -17,6 +17,7 @@ from shardlake.app.streaming import Progress, fix_source, lane_context
 from shardlake.app.viewset import compiled_views, load_pack
 from shardlake.core.errors import ConfigError, ShardlakeError
 from streams.assignment import Moves
+from streams.committer import Committer
 from streams.decode import Decoding
 from streams.lane import Lane, LaneContext
 from streams.loop import Loop
@@ -77,14 +78,18 @@ def opened_worker(
     ):
         settings = _settings(config, context, api)
         source = KinesisSource(settings, api, executor, clock, limits, told.stopped)
-        worker = Worker(context, config.source.name, source.list, told)
+        views = list(compiled_views(config).values())
+
+        def committer_of(lane: Lane, pulse: Callable[[], None]) -> Committer:
+            return TimedCommitter(meter, clock, lane, context.store, pack.schema, views, engine, limits, pulse)
+
+        worker = Worker(context, config.source.name, source.list, committer_of, told)
         lane = _claimed(worker, stop, meter)
         if lane is None:
             yield None
             return
         with _handed_over(worker, lane), meter.holding(worker.name, lane.head.lane, source):
-            views = list(compiled_views(config).values())
-            committer = TimedCommitter(meter, clock, lane, context.store, pack.schema, views, engine, limits)
+            committer = committer_of(lane, worker.pulse)
             source.hold(lane.state.shards)
             decoding = Decoding(pack, protection, limits, fields)
             yield Loop(source, decoding, committer, clock, limits, stop, progress, Sharing(worker, source))

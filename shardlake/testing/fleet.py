@@ -42,7 +42,7 @@ from shardlake.testing.world import SCHEMA
 from streams.assignment import Moves
 from streams.committer import Committer
 from streams.decode import Decoding
-from streams.lane import LaneContext
+from streams.lane import Lane, LaneContext
 from streams.loop import Loop
 from streams.protect import Protection
 from streams.sharing import Sharing
@@ -205,7 +205,7 @@ class Fleet:
         context = LaneContext(self.journal, self.store, self.clock, self._name, self.limits)
         settings = KinesisSettings(STREAM, STREAM, self.on_gap, self.pinned_us)
         source = KinesisSource(settings, self.api, Inline(), self.clock, self.limits, self.told.stopped)
-        member = Member(Worker(context, STREAM, source.list, self.told), source)
+        member = Member(Worker(context, STREAM, source.list, self._committer, self.told), source)
         self.members.append(member)
         return member
 
@@ -225,13 +225,16 @@ class Fleet:
         lane = member.worker.claim()
         if lane is None:
             return
-        committer = Committer(lane, self.store, SCHEMA, list(self.views.values()), self.engine, self.limits)
+        committer = self._committer(lane, member.worker.pulse)
         member.source.hold(lane.state.shards)
         decoding = Decoding(Clicks(), Protection(), self.limits)
         sharing = Sharing(member.worker, member.source)
         member.loop = Loop(
             member.source, decoding, committer, self.clock, self.limits, lambda: False, self.told, sharing
         )
+
+    def _committer(self, lane: Lane, pulse: Callable[[], None]) -> Committer:
+        return Committer(lane, self.store, SCHEMA, list(self.views.values()), self.engine, self.limits, pulse)
 
     def kill(self, member: Member, *, zombie: bool = False) -> None:
         """Let a process be gone, or, a `zombie`, believed gone."""

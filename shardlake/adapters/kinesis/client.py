@@ -15,6 +15,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -91,6 +92,28 @@ class KinesisClient(KinesisCalls):
         """Close the connections."""
         self._once.close()
         self._retrying.close()
+
+    def service_time_us(self, stream: str) -> int | None:
+        """Ask about a stream, and give the service's own time of day, to the second; None if it tells none.
+
+        A refusal tells the time too: requests that are signed at another time are refused. Raises: Transient if there
+        is no answer.
+        """
+        dates: list[str] = []
+
+        def note(response_dict: Mapping[str, Any] | None = None, **_: Any) -> None:
+            dates.extend([response_dict["headers"].get("Date", "")] if response_dict else [])
+
+        events = self._retrying.meta.events
+        events.register("response-received.kinesis", note)
+        try:
+            self.describe(stream)
+        except ShardlakeError:
+            if not dates:
+                raise
+        finally:
+            events.unregister("response-received.kinesis", note)
+        return _time_us(dates[-1]) if dates else None
 
     def _make(self, session: botocore.session.Session, settings: AwsSettings, attempts: int) -> Any:
         config = Config(
@@ -201,6 +224,13 @@ def _check_credentials(session: botocore.session.Session, settings: AwsSettings)
             f"there are no AWS credentials{where}: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or"
             " give the machine a role; `aws sts get-caller-identity` shows what is found"
         )
+
+
+def _time_us(date: str) -> int | None:
+    try:
+        return int(parsedate_to_datetime(date).timestamp()) * 1_000_000
+    except ValueError:
+        return None
 
 
 def _is_local(endpoint: str) -> bool:

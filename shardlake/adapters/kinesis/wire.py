@@ -72,7 +72,10 @@ class ShardInfo:
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """A stream's summary. `mode` is PROVISIONED or ON_DEMAND, `status` for example ACTIVE or UPDATING."""
+    """A stream's summary. `mode` is PROVISIONED or ON_DEMAND, `status` for example ACTIVE or UPDATING.
+
+    `consumers` counts the applications that are registered for enhanced fan-out.
+    """
 
     name: str
     arn: str
@@ -81,6 +84,7 @@ class StreamInfo:
     open_shards: int
     mode: str
     created_us: int
+    consumers: int = 0
 
 
 class Put(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
@@ -171,6 +175,7 @@ class _Summary(msgspec.Struct, rename="pascal"):
     open_shard_count: int
     stream_arn: str = msgspec.field(name="StreamARN")
     stream_mode_details: _Mode | None = None
+    consumer_count: int = 0
 
 
 class _Description(msgspec.Struct, rename="pascal"):
@@ -237,6 +242,7 @@ def parse_description(body: bytes) -> StreamInfo:
         open_shards=found.open_shard_count,
         mode=found.stream_mode_details.stream_mode if found.stream_mode_details else "PROVISIONED",
         created_us=round(found.stream_creation_timestamp * 1e6),
+        consumers=found.consumer_count,
     )
 
 

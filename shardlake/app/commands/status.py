@@ -1,75 +1,126 @@
-"""`shardlake status`: how far everything is."""
+"""`shardlake status`: how far everything is, once, or again and again."""
 
-from typing import TYPE_CHECKING, Any
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from shardlake.app import compose
 from shardlake.app.answers import cut_text, sampling_line
 from shardlake.app.cli import Command, Invocation, pass_invocation
-from shardlake.app.text import ago, utc
-from shardlake.app.viewset import compiled_views
+from shardlake.app.exits import OK
+from shardlake.app.text import NONE, ago, cell, plain, utc
+from shardlake.core.errors import Transient
 
 if TYPE_CHECKING:
-    from serving.certificate import Certificate
-    from shardlake.core.journal.rows import Head
+    from shardlake.app.overview import Overview
+
+EVERY_S: Final = 2.0
+_OWNER_WIDTH: Final = 8  # of a name of 32 characters: enough to tell workers apart
+_ALIVE: Final = {True: "alive", False: "dead", None: NONE}
+
+Table = tuple[Sequence[str], list[Sequence[Any]]]
+
+
+class _Seconds(click.FloatRange):
+    """Seconds that somebody can wait for."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse what is no number of seconds."""
+        found = super().convert(value, param, ctx)
+        return found if math.isfinite(found) else self.fail(f"{value} is no number of seconds", param, ctx)
 
 
 @click.command(cls=Command, short_help="Show how far everything is.")
+@click.option(
+    "--watch",
+    type=_Seconds(0.1, 86_400),
+    is_flag=False,
+    flag_value=EVERY_S,
+    metavar="[SECONDS]",
+    help=f"Show it anew, every {EVERY_S:g} seconds if none are given, until Ctrl-C.",
+)
 @pass_invocation
-def status(invocation: Invocation) -> None:
-    """Show the cut, how far each view's batch side is behind it, and what did not go well.
+def status(invocation: Invocation, watch: float | None) -> int:
+    """Show the cut, the lanes and their shards, how far each view's batch side is behind, and what did not go well.
 
-    The lag is in entries: those that a view's answers still read one by one. A batch run brings it to 0.
+    The lag is in entries: those that a view's answers still read one by one. A batch run brings it to 0. Who is alive
+    is seen by looking more than once: with --watch. With --watch and --json each look is one line.
     """
-    from serving.certificate import certify
-    from serving.plan import plan
     from shardlake.adapters.clock import SystemClock
-    from shardlake.core.journal import reading
+    from shardlake.app.overview import Overview
 
-    config = invocation.config
-    with compose.opened_journal(config) as journal:
-        views = list(compiled_views(config).values())
-        made = plan(journal, compose.objects(config), compose.tables(config), views)
-        heads = reading.read_heads(journal)
-        where = {"root": config.root, "source": config.source.stream or config.source.path}
-        data = _told(certify(made), heads) | where | {"sampling_rate": config.source.sampling_rate}
+    clock = SystemClock()
+    overview = Overview(invocation.config, clock)
+    if watch is not None:
+        try:
+            with _shown(invocation) as show:
+                while True:
+                    show(_look(overview))
+                    clock.sleep_s(watch)
+        except KeyboardInterrupt:
+            return OK
+        except BrokenPipeError:  # whoever read it has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return OK
+    data = overview.look()
     if invocation.json:
         invocation.output.json(data)
-        return
-    _write(invocation, data, SystemClock().now_us())
+        return OK
+    invocation.output.facts(_facts(data), None)
+    for columns, rows in _tables(data):
+        click.echo()
+        invocation.output.table(columns, rows, None)
+    return OK
 
 
-def _told(certificate: "Certificate", heads: "dict[int, Head]") -> dict[str, Any]:
-    cut = dict(certificate.cut)
-    return {
-        "cut": cut,
-        "events": certificate.events,
-        "duplicates": certificate.duplicates,
-        "dead_letters": certificate.letters,
-        "gaps": certificate.gaps,
-        "newest_event_us": certificate.newest_event_us,
-        "lanes": [{"lane": h.lane, "entry": h.n, "source": h.source, "owner": h.owner} for h in heads.values()],
-        "views": [
-            {
-                "name": view.name,
-                "seam": dict(view.seam),
-                "lag_entries": sum(n - view.seam.get(lane, 0) for lane, n in cut.items()),
-                "batch_rows": view.batch_rows,
-                "realtime_entries": view.realtime_entries,
-                "recomputed_entries": view.recomputed_entries,
-                "fingerprint": view.fingerprint,
-                "exactness": view.exactness,
-            }
-            for view in certificate.views
-        ],
-        "positions": dict(certificate.positions),
-    }
+def _look(overview: "Overview") -> dict[str, Any]:
+    """Look; what passes is told in place of an answer."""
+    try:
+        return overview.look()
+    except Transient as error:
+        return {"error": type(error).__name__, "message": str(error)}
 
 
-def _write(invocation: Invocation, data: dict[str, Any], now_us: int) -> None:
+@contextmanager
+def _shown(invocation: Invocation) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Give what shows one look after another: a line of JSON, a screen that is drawn anew, or text below text."""
+    if invocation.json:
+        import msgspec
+
+        yield lambda data: click.echo(msgspec.json.encode(plain(data)))
+    elif sys.stdout.isatty():
+        from rich.live import Live
+        from rich.text import Text
+
+        with Live(auto_refresh=False) as live:
+            yield lambda data: live.update(Text("\n".join(_lines(data)), no_wrap=True), refresh=True)
+    else:
+        yield lambda data: click.echo("\n".join([*_lines(data), ""]))
+
+
+# ------------------------------------------------------------------------------------------------------- as text
+
+
+def _lines(data: Mapping[str, Any]) -> list[str]:
+    from shardlake.app.output import plain_table
+
+    if "error" in data:
+        return [f"{data['message']}; looking again"]
+    facts = {"time": utc(data["now_us"]), **_facts(data)}
+    width = max(map(len, facts))
+    lines = [f"{name:<{width}}  {cell(value)}" for name, value in facts.items()]
+    for columns, rows in _tables(data):
+        lines += ["", *plain_table(columns, rows)]
+    return lines
+
+
+def _facts(data: Mapping[str, Any]) -> dict[str, Any]:
     newest = data["newest_event_us"]
-    age = f" ({ago(max(0, now_us - newest) / 1e6)} ago)" if newest is not None else ""
+    age = f" ({_since(data, newest)})" if newest is not None else ""
     facts = {
         "root": data["root"],
         "source": data["source"] or "not set",
@@ -79,12 +130,32 @@ def _write(invocation: Invocation, data: dict[str, Any], now_us: int) -> None:
         "duplicates": f"{data['duplicates']:,}",
         "dead letters": f"{data['dead_letters']:,}" + (" (see `shardlake dlq list`)" if data["dead_letters"] else ""),
         "gaps": data["gaps"],
+        "shards": "; ".join(_shards(found) for found in data["shards"]) or "none",
     }
     if data["sampling_rate"] < 100:
         facts["sampling"] = sampling_line(data["sampling_rate"])
-    invocation.output.facts(facts, None)
-    click.echo()
-    rows = [
+    return facts
+
+
+def _shards(found: Mapping[str, Any]) -> str:
+    return f"{found['held']} held, {found['free']} free, {found['ended']} ended"
+
+
+def _tables(data: Mapping[str, Any]) -> Iterator[Table]:
+    lanes = [
+        (
+            lane["lane"],
+            lane["entry"],
+            lane["source"] or NONE,
+            lane["owner"][:_OWNER_WIDTH] or NONE,
+            _ALIVE[lane["alive"]],
+            lane["shards"],
+            NONE if lane["read_upto_us"] is None else _since(data, lane["read_upto_us"]),
+        )
+        for lane in data["lanes"]
+    ]
+    yield ("lane", "entry", "source", "owner", "life", "shards", "read up to"), list(lanes)
+    views = [
         (
             v["name"],
             cut_text(v["seam"]),
@@ -95,5 +166,8 @@ def _write(invocation: Invocation, data: dict[str, Any], now_us: int) -> None:
         )
         for v in data["views"]
     ]
-    columns = ("view", "seam", "lag (entries)", "batch rows", "realtime entries", "recomputed")
-    invocation.output.table(columns, rows, None)
+    yield ("view", "seam", "lag (entries)", "batch rows", "realtime entries", "recomputed"), list(views)
+
+
+def _since(data: Mapping[str, Any], then_us: int) -> str:
+    return f"{ago(max(0, data['now_us'] - then_us) / 1e6)} ago"

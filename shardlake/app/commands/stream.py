@@ -14,7 +14,7 @@ def stream() -> None:
     """Read a source, and keep its views current."""
 
 
-@stream.command()
+@stream.command(short_help="Read log files or a Kinesis stream, until it is stopped.")
 @click.option(
     "--source", type=click.Path(path_type=Path), metavar="PATH", help="The log files: a folder or a glob pattern."
 )

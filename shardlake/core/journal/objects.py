@@ -76,12 +76,13 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
         return next((p for p in self.partials if p.fingerprint == fingerprint), None)
 
 
-class IdLog(msgspec.Struct, frozen=True):
-    """A segment whose event ids are within the horizon: what a lane must remember to know a duplicate."""
+class IdLog(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An object with event ids that are within the horizon: a segment, or (`hashed`) one of their hashes by shard."""
 
     segment: ObjectRef
     ids: int
     arrival_us: int
+    hashed: bool = False
 
 
 class Arrived(msgspec.Struct, frozen=True, array_like=True, order=True):

@@ -118,7 +118,6 @@ class ShardProcess:
         theirs.close()  # or its end would not be seen
         self._lock = threading.Lock()
         self._shard, self._patience_s = shard, settings.connect_s + settings.read_s + START_S
-        self._is_ending = False
         self.is_over = False
         assert self._process.pid is not None
         self.pid = self._process.pid
@@ -128,8 +127,6 @@ class ShardProcess:
         with self._lock:
             answer = self._answer(iterator, limit, stream)
             self.is_over |= answer is None or (isinstance(answer, Page) and answer.next_iterator is None)
-            if self.is_over or self._is_ending:
-                self._talk.close()
         if answer is None:
             raise Transient(f"the process that reads shard {self._shard} gave no answer: another one will be started")
         if isinstance(answer, ShardlakeError):
@@ -148,8 +145,7 @@ class ShardProcess:
         return None
 
     def end(self) -> None:
-        """Tell it to end, without waiting: it finds its pipe closed, or, while it answers, hears a signal."""
-        self._is_ending = True
+        """Tell it to end, without waiting: it finds its pipe closed; one that answers just now hears a signal."""
         if self._lock.acquire(blocking=False):
             self._talk.close()
             self._lock.release()

@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from shardlake.adapters.kinesis.port import IteratorExpired, KinesisReader, ShardGone, Throttled
 from shardlake.adapters.kinesis.wire import HASH_KEY_MAX, Page, ShardInfo, StreamInfo
-from shardlake.core.errors import ConfigError, Transient
+from shardlake.core.errors import ConfigError, Terminal, Transient
 from shardlake.core.journal.objects import Arrived, HeldShard
 from shardlake.core.limits import Limits
 from shardlake.core.ports import Clock
@@ -27,6 +27,7 @@ from streams.sources.port import Fault, Records, SourceGap
 
 OnGap = Literal["fail", "dlq", "continue"]
 RECORDS_MAX: Final = 10_000
+SKEW_US: Final = 60_000_000  # for so long a moment that was "now" here may lie in the service's future
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,10 @@ class KinesisSource:
 
     # ------------------------------------------------------------------------------------------- what there is
 
+    def first_seen(self, founded_us: int) -> Arrived:
+        """What counts as read of a shard that nobody has held, of a source that was first read at `founded_us`."""
+        return Arrived(self._settings.pinned_us or founded_us, self.kept_s)
+
     @property
     def kept_s(self) -> int:
         """How long the stream keeps a record, in seconds, as of the last listing."""
@@ -69,7 +74,8 @@ class KinesisSource:
     def list(self, *, founding: bool = False) -> Mapping[ShardId, tuple[ShardId, ...]]:
         """List all shards with their parents, and look at the stream's retention.
 
-        When the source is first read (`founding`), and only what comes from then on is wanted, those are the open ones.
+        When the source is first read (`founding`), and only what comes from some moment on is wanted, those are the
+        shards that were open at that moment or later.
         Raises: as `KinesisReader`; ConfigError if the stream was deleted and made anew.
         """
         stream = self._api.describe(self._settings.stream)
@@ -79,14 +85,19 @@ class KinesisSource:
                 " names and other records; begin with another root"
             )
         self._stream, self._listed_us = stream, self._clock.now_us()
-        found = self._api.list_shards(self._settings.stream)
+        found: Sequence[ShardInfo] = self._api.list_shards(self._settings.stream)
         self._listed = {self._shard(info.shard_id): info for info in found}
-        only_open = founding and self._settings.pinned_us > 0
-        return {
-            shard: tuple(map(self._shard, info.parents))
-            for shard, info in self._listed.items()
-            if info.end_sequence is None or not only_open
-        }
+        if founding and self._settings.pinned_us:
+            found = self._since_pinned(found)
+        return {self._shard(info.shard_id): tuple(map(self._shard, info.parents)) for info in found}
+
+    def _since_pinned(self, found: Sequence[ShardInfo]) -> Sequence[ShardInfo]:
+        try:
+            return self._api.list_shards(self._settings.stream, "FROM_TIMESTAMP", self._settings.pinned_us)
+        except ConfigError:
+            raise
+        except Terminal:  # that moment lies in the service's future: nothing has closed since
+            return [info for info in found if info.end_sequence is None]
 
     def shards(self) -> Sequence[ShardId]:
         """The shards that are held and may be read, the one that was served longest ago first."""
@@ -168,7 +179,8 @@ class KinesisSource:
         reader = self._readers[shard]
         if reader.at != after:
             raise AssertionError(f"shard {shard} was read to {reader.at}, and is asked for from {after}")
-        records = self._next(reader)
+        seen, records = reader.seen, self._next(reader)
+        seen, reader.seen = reader.seen, seen if len(records) > 1 else reader.seen
         if records:
             self._turn += 1
             reader.at, reader.turn = records[-1].upto, self._turn
@@ -176,6 +188,8 @@ class KinesisSource:
             self.discover(0)  # its next page can be fetched while this one is decoded
         for one in records:
             given_s = self._clock.monotonic_s()
+            if one is records[-1]:
+                reader.seen = seen  # a commit between two of them must not tell of what it does not hold
             yield one
             reader.handed_over(len(one.arrivals_us), len(one.data), self._clock.monotonic_s() - given_s)
 
@@ -194,8 +208,13 @@ class KinesisSource:
             fetched = future.result()
         except IteratorExpired:
             reader.begin_anew()
+            reader.due_s = now_s + 1 / self._limits.shard_reads_per_s
         except ShardGone as error:
             return self._vanished(reader, error)
+        except Terminal as error:
+            self._refused(reader, error)
+            reader.begin_anew()
+            reader.throttled(now_s, self._limits)
         except Throttled:
             reader.throttled(now_s, self._limits)
         except Transient:
@@ -207,6 +226,19 @@ class KinesisSource:
             reader.succeeded(fetched, self._limits)
             return self._records(reader, fetched)
         return ()
+
+    def _refused(self, reader: Reader, error: Terminal) -> None:
+        """Raise what a request was refused with, but for two refusals that may pass.
+
+        A read by an iterator does not say whether the stream is gone or the shard alone: the next one names both. And
+        the moment from which reading begins may lie in the service's future, by a clock of ours that is ahead.
+        """
+        if isinstance(error, ConfigError):
+            if reader.iterator is None:
+                raise error
+            self.list()  # another stream of the same name is not read
+        elif not reader.is_pinned or reader.at != ORIGIN or self._clock.now_us() > self._settings.pinned_us + SKEW_US:
+            raise error
 
     # --------------------------------------------------------------------------------------------- what it means
 
@@ -228,7 +260,7 @@ class KinesisSource:
         lines = beyond(page, every, at) if at != ORIGIN else every
         reader.repeats, reader.seen = False, self._seen(reader, fetched)
         count = len(page.sequences)
-        cuts = [(0, min(1, count), "gap"), (min(1, count), count, "data")] if is_lost else [(0, count, "data")]
+        cuts = [(0, 1, "gap"), (1, count, "data")] if is_lost and count else [(0, count, "gap" if is_lost else "data")]
         found: list[Records] = []
         for start, stop, kind in cuts:
             upto = max(at, end_of(page, every, stop - 1)) if stop else at

@@ -1,0 +1,379 @@
+"""What `docs/deploy` shows fits the program and the services: policies, templates, tasks and the image."""
+
+import inspect
+import json
+import random
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
+from strictyaml import ruamel  # type: ignore[import-untyped]
+
+from shardlake.adapters.clock import SystemClock
+from shardlake.adapters.kinesis import client as kinesis_client
+from shardlake.adapters.kinesis.calls import KinesisCalls
+from shardlake.adapters.kinesis.port import KinesisAdmin, KinesisReader, KinesisWriter
+from shardlake.adapters.s3.bucket import Bucket
+from shardlake.adapters.s3.queue import Message, Queue
+from shardlake.app.cli import Invocation
+from shardlake.app.logs import make_log
+from shardlake.app.main import run
+from shardlake.app.settings import Config, SourceSettings, settings
+from shardlake.app.streaming import stream
+from shardlake.core.errors import ShardlakeError
+from shardlake.testing.kinesis import Behaviour, EmbeddedKinesis, Server, serve
+
+ROLES = ("batch", "file-source", "producer", "query", "stream-worker")
+# An action of a policy is the operation's name, but for these.
+OTHER_ACTIONS = {
+    "s3:DeleteObjects": "s3:DeleteObject",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+}
+_NAME = re.compile(r"\$\{([a-z_]+)\}")
+
+
+@pytest.fixture(scope="session")
+def folder(root: Path) -> Path:
+    return root / "docs" / "deploy"
+
+
+@cache
+def model(service: str) -> Any:
+    return botocore.session.Session().get_service_model(service)
+
+
+def loaded(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def actions(policy: Any) -> set[str]:
+    """The actions of a policy, each of which stands in one statement, once."""
+    found = [action for statement in policy["Statement"] for action in statement["Action"]]
+    assert len(set(found)) == len(found)
+    return set(found)
+
+
+def resources(policy: Any) -> set[str]:
+    return {statement["Resource"] for statement in policy["Statement"]}
+
+
+# ----------------------------------------------------------------------------------------- what the program calls
+
+
+class Told(Exception):
+    """A call was made, which is all that is asked."""
+
+
+class Noted(KinesisCalls):
+    """Notes the actions of calls."""
+
+    def __init__(self) -> None:
+        self.actions: set[str] = set()
+
+    def _send(self, action: str, params: dict[str, Any]) -> bytes:
+        del params
+        self.actions.add(action)
+        raise Told
+
+
+def kinesis_actions(protocol: type) -> set[str]:
+    """The actions that the methods of a port make."""
+    noted, dummies = Noted(), {str: "x", int: 1}
+    for name in [name for name in dir(protocol) if not name.startswith("_")]:
+        method = getattr(noted, name)
+        needed = [p for p in inspect.signature(method).parameters.values() if p.default is p.empty]
+        with pytest.raises(Told):
+            method(*(dummies.get(parameter.annotation, ()) for parameter in needed))
+    return {f"kinesis:{action}" for action in noted.actions}
+
+
+class Recorder:
+    """A client of botocore that notes what is asked, and refuses it with one error after another."""
+
+    def __init__(self, service: str, code: str = "SlowDown") -> None:
+        self.service, self.code, self.operations = service, code, set[str]()
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        def call(**_: Any) -> Any:
+            names = {_snake(name): name for name in model(self.service).operation_names}
+            self.operations.add(f"{self.service}:{names[method]}")
+            raise ClientError({"Error": {"Code": self.code, "Message": ""}}, names[method])
+
+        return call
+
+    def get_paginator(self, method: str) -> Any:
+        class Paginator:
+            paginate = staticmethod(getattr(self, method))
+
+        return Paginator()
+
+    @property
+    def actions(self) -> set[str]:
+        return {OTHER_ACTIONS.get(operation, operation) for operation in self.operations}
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def s3_actions(*methods: str) -> set[str]:
+    """The actions that some methods of a bucket make, also where what they write is there already."""
+    found: set[str] = set()
+    given: dict[str, tuple[Any, ...]] = {
+        "create": ("k", b"", "00"), "write": ("k", b"", "00"), "read": ("k",), "download": ("k", None),
+        "open": ("k", "e"), "head": ("k",), "list": ("k",), "delete": (["k"],),
+    }  # fmt: skip
+    public = {name for name, _ in inspect.getmembers(Bucket, inspect.isfunction) if not name.startswith("_")}
+    assert public - {"url"} == set(given), "a new method of a bucket: which role calls it?"
+    for code in ("SlowDown", "ConditionalRequestConflict"):
+        recorder = Recorder("s3", code)
+        bucket = Bucket(recorder, "b")
+        for method in methods:
+            with suppress(ShardlakeError, ClientError):
+                list(getattr(bucket, method)(*given[method]))
+        found |= recorder.actions
+    return found
+
+
+def sqs_actions() -> set[str]:
+    recorder = Recorder("sqs")
+    queue = Queue(recorder, "https://sqs.eu-west-1.amazonaws.com/1/q")
+    for call in (queue.receive, lambda: queue.delete([Message("h", "b")])):
+        with pytest.raises(ShardlakeError):
+            call()
+    return recorder.actions
+
+
+# Which methods of a bucket each role needs; listing is also what tells it that an object is not there.
+STORED = ("create", "write", "read", "download", "list", "delete")
+CALLED: dict[str, Callable[[], set[str]]] = {
+    "batch": lambda: s3_actions(*STORED),
+    "file-source": lambda: s3_actions("list", "open", "head") | sqs_actions(),
+    "producer": lambda: kinesis_actions(KinesisWriter) | {"kinesis:DescribeStreamSummary"},
+    "query": lambda: s3_actions("read", "download", "list"),
+    "stream-worker": lambda: kinesis_actions(KinesisReader) | s3_actions(*STORED),
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_policy_allows_what_the_program_calls_and_nothing_else(folder: Path, role: str) -> None:
+    policy = loaded(folder / "iam" / f"{role}.json")
+    assert policy["Version"] == "2012-10-17"
+    assert actions(policy) == CALLED[role]()
+    assert all(statement["Effect"] == "Allow" for statement in policy["Statement"])
+
+
+def test_every_action_is_one_that_its_service_knows(folder: Path) -> None:
+    for role in ROLES:
+        for action in actions(loaded(folder / "iam" / f"{role}.json")):
+            service, _, name = action.partition(":")
+            others = {other for other, meant in OTHER_ACTIONS.items() if meant == action}
+            known = {f"{service}:{name}" for name in model(service).operation_names}
+            assert known & {action, *others}, name
+
+
+def test_every_policy_is_of_a_role_and_names_what_it_is_for(folder: Path) -> None:
+    assert {path.stem for path in (folder / "iam").iterdir()} == set(ROLES)
+    for role in ROLES:
+        for statement in loaded(folder / "iam" / f"{role}.json")["Statement"]:
+            [service] = {action.partition(":")[0] for action in statement["Action"]}
+            assert statement["Resource"].startswith(f"arn:aws:{service}:")
+            assert _NAME.findall(statement["Resource"]), "it is no star"
+
+
+def test_the_roles_that_read_and_write_streams_make_none() -> None:
+    everything = {f"kinesis:{action}" for action in kinesis_client._METHODS}
+    assert kinesis_actions(KinesisAdmin) == everything
+    assert everything - kinesis_actions(KinesisReader) - kinesis_actions(KinesisWriter) == {
+        "kinesis:CreateStream", "kinesis:MergeShards", "kinesis:SplitShard",
+    }  # fmt: skip
+
+
+# ------------------------------------------------------------------------------- what is seen when it really runs
+
+
+@pytest.fixture
+def service() -> Iterator[tuple[Server, set[str]]]:
+    """A service with a stream, and what is asked of it."""
+    asked: set[str] = set()
+    behaviour = Behaviour.unlimited().changed(fault=lambda action, _: asked.add(f"kinesis:{action}"))
+    with serve(EmbeddedKinesis(SystemClock(), random.Random(0), behaviour)) as server:
+        server.ask("CreateStream", StreamName="logs", ShardCount=1)
+        asked.clear()
+        yield server, asked
+
+
+def test_a_worker_asks_for_no_more_than_its_policy_allows(
+    folder: Path, service: tuple[Server, set[str]], tmp_path: Path
+) -> None:
+    server, asked = service
+    source = SourceSettings(stream="logs", endpoint=server.url)
+    config = Config(root=str(tmp_path), source=source)
+    stream(config, {}, make_log(verbose=0, as_json=True), lambda: False, once=True)
+    allowed = actions(loaded(folder / "iam" / "stream-worker.json"))
+    assert asked == {action for action in allowed if action.startswith("kinesis:")}
+
+
+def test_a_producer_asks_for_no_more_than_its_policy_allows(
+    folder: Path, service: tuple[Server, set[str]], tmp_path: Path
+) -> None:
+    server, asked = service
+    (tmp_path / "lines").write_bytes(b"a\nb\n")
+    command = ["put", str(tmp_path / "lines"), "--stream", "logs", "--endpoint", server.url, "--aggregate"]
+    assert run(command, Invocation()) == 0
+    assert asked == actions(loaded(folder / "iam" / "producer.json"))
+
+
+# ---------------------------------------------------------------------------------------- infrastructure as code
+
+
+def template(folder: Path) -> Any:
+    reader = ruamel.YAML(typ="safe", pure=True)
+    return reader.load((folder / "cloudformation.yaml").read_text("utf-8"))
+
+
+def test_the_template_has_the_policies_of_the_files(folder: Path) -> None:
+    found = {
+        name.removesuffix("Policy"): resource["Properties"]["PolicyDocument"]
+        for name, resource in template(folder)["Resources"].items()
+        if resource["Type"] == "AWS::IAM::ManagedPolicy"
+    }
+    assert {_snake(name).replace("_", "-") for name in found} == set(ROLES)
+    for name, document in found.items():
+        policy = loaded(folder / "iam" / f"{_snake(name).replace('_', '-')}.json")
+        assert document["Version"] == policy["Version"]
+        assert [(s["Sid"], s["Action"]) for s in document["Statement"]] == [
+            (s["Sid"], s["Action"]) for s in policy["Statement"]
+        ]
+
+
+def test_the_template_refers_to_what_it_has(folder: Path) -> None:
+    text, found = (folder / "cloudformation.yaml").read_text("utf-8"), template(folder)
+    named = set(found["Resources"]) | set(found["Parameters"])
+    referred = set(re.findall(r"\{Ref: (\w+)\}|GetAtt\": \[(\w+),|\$\{(\w+)[.}]", text))
+    assert len(referred) > 5
+    assert {"".join(groups) for groups in referred} <= named
+    used = {"".join(groups) for groups in referred}
+    assert set(found["Parameters"]) <= used
+    assert not re.search(r"[&*]\w+$", text, re.MULTILINE), "CloudFormation knows no aliases"
+
+
+def test_what_holds_data_is_not_deleted_with_its_template(folder: Path) -> None:
+    found = template(folder)["Resources"]
+    kept = {name for name, resource in found.items() if resource.get("DeletionPolicy") in ("Retain", "Snapshot")}
+    assert kept == {"Stream", "Bucket", "RootVolume"}
+    text = (folder / "main.tf").read_text("utf-8")
+    guarded = re.findall(r'^resource "(\w+)" "\w+" \{\n(?:(?!^\}).*\n)*?\s+prevent_destroy = true', text, re.MULTILINE)
+    assert set(guarded) == {"aws_kinesis_stream", "aws_s3_bucket", "aws_ebs_volume"}
+
+
+def test_records_are_kept_for_longer_than_a_day(folder: Path) -> None:
+    text = (folder / "main.tf").read_text("utf-8")
+    default = re.search(r'variable "retention_hours" \{[^}]*default +=\s*(\d+)', text)
+    assert default is not None
+    assert int(default[1]) == template(folder)["Parameters"]["RetentionHours"]["Default"] >= 48
+
+
+def test_terraform_fills_in_every_name_of_every_policy(folder: Path) -> None:
+    text = (folder / "main.tf").read_text("utf-8")
+    files = re.findall(r'templatefile\("\$\{path\.module\}/(iam/[a-z-]+\.json)", local\.names\)', text)
+    assert {Path(file).stem for file in files} == set(ROLES)
+    block = re.search(r"^  names = \{\n(.*?)^  \}", text, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    given = set(re.findall(r"^ +(\w+) +=", block[1], re.MULTILINE))
+    wanted = {name for file in files for name in _NAME.findall((folder / file).read_text("utf-8"))}
+    assert given == wanted
+    declared = set(re.findall(r'^variable "(\w+)"', text, re.MULTILINE))
+    assert declared == set(re.findall(r"\bvar\.(\w+)", text))
+    assert text.count("{") == text.count("}")
+
+
+# ------------------------------------------------------------------------------------------------ image and tasks
+
+
+def refused(service: str, operation: str, params: Any) -> str:
+    shape = model(service).operation_model(operation).input_shape
+    return str(ParamValidator().validate(params, shape).generate_report())
+
+
+@pytest.mark.parametrize(
+    ("name", "operation"), [("task", "RegisterTaskDefinition"), ("service", "CreateService"), ("batch", "RunTask")]
+)
+def test_the_inputs_of_ecs_are_those_of_its_operations(folder: Path, name: str, operation: str) -> None:
+    params = loaded(folder / "ecs" / f"{name}.json")
+    assert refused("ecs", operation, params) == ""
+    assert "Unknown parameter" in refused("ecs", operation, params | {"familiy": "x"})
+
+
+def test_no_task_has_a_root_that_dies_with_it(folder: Path) -> None:
+    task = loaded(folder / "ecs" / "task.json")
+    assert [list(volume) for volume in task["volumes"]] == [["name", "host"]]
+    assert task["requiresCompatibilities"] == ["EC2"]
+    placed = [loaded(folder / "ecs" / f"{name}.json")["placementConstraints"] for name in ("service", "batch")]
+    assert placed[0] == placed[1], "all of a root run on one machine"
+
+
+def commands(folder: Path) -> Iterator[list[str]]:
+    yield json.loads(re.findall(r"^CMD (\[.*\])$", (folder / "Dockerfile").read_text("utf-8"), re.MULTILINE)[0])
+    yield loaded(folder / "ecs" / "task.json")["containerDefinitions"][0]["command"]
+    yield loaded(folder / "ecs" / "batch.json")["overrides"]["containerOverrides"][0]["command"]
+    for shown in re.findall(r"command `(\[.*?\])`", (folder / "README.md").read_text("utf-8")):
+        yield json.loads(shown)
+
+
+def test_every_command_of_a_container_is_one_of_the_program(folder: Path, root: Path) -> None:
+    text = (folder / "Dockerfile").read_text("utf-8")
+    [entry] = json.loads(re.findall(r"^ENTRYPOINT (\[.*\])$", text, re.MULTILINE)[0])
+    assert entry in tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
+    found = list(commands(folder))
+    assert len(found) == 4
+    for command in found:
+        assert run([*command, "--help"], Invocation()) == 0
+    named = set(re.findall(r"`shardlake ([a-z]+(?: [a-z]+)?)[ `]", (folder / "README.md").read_text("utf-8")))
+    assert {"stream run", "doctor"} <= named
+    for words in named:
+        assert run([*words.split(), "--help"], Invocation()) == 0, words
+
+
+def test_every_variable_of_a_container_is_a_setting(folder: Path) -> None:
+    known = {setting.env for setting in settings().values()}
+    texts = [path.read_text("utf-8") for path in (folder / "Dockerfile", folder / "ecs" / "task.json")]
+    named = {name for text in texts for name in re.findall(r"SHARDLAKE_[A-Z_]+", text)}
+    assert {"SHARDLAKE_ROOT", "SHARDLAKE_SOURCE_STREAM", "SHARDLAKE_METRICS_PORT"} <= named <= known
+
+
+def test_the_image_is_made_of_what_is_there_and_watched_where_it_serves(folder: Path, root: Path) -> None:
+    text = (folder / "Dockerfile").read_text("utf-8")
+    copied = [word for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE) for word in line.split()]
+    assert {"shardlake", "streams", "batch", "serving", "pyproject.toml", "uv.lock"} <= set(copied)
+    assert all((root / name).exists() for name in copied)
+    kept = (folder / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+    assert {f"!{name}" for name in copied} == {line for line in kept if line.startswith("!")}
+    assert re.search(r"^USER (?!root)\w+$", text, re.MULTILINE)
+    assert re.search(r"^STOPSIGNAL SIGTERM$", text, re.MULTILINE)
+    container = loaded(folder / "ecs" / "task.json")["containerDefinitions"][0]
+    [port] = set(re.findall(r"SHARDLAKE_METRICS_PORT=(\d+)", text))
+    assert f"127.0.0.1:{port}/metrics" in re.findall(r"HEALTHCHECK.*\n.*", text)[0]
+    assert f"127.0.0.1:{port}/metrics" in container["healthCheck"]["command"][-1]
+    assert container["portMappings"][0]["containerPort"] == int(port)
+    assert f"--uid {container['user']} " in text
+
+
+def test_everything_that_is_here_is_explained_and_says_that_it_is_not_tested(folder: Path) -> None:
+    readme = (folder / "README.md").read_text("utf-8")
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    linked = set(re.findall(r"\]\(((?!\.\.|https)[^)]+)\)", readme))
+    assert files - linked == {"README.md", "Dockerfile.dockerignore"}
+    for name in ("README.md", "cloudformation.yaml", "main.tf", "Dockerfile"):
+        assert re.search(r"tested on AWS", (folder / name).read_text("utf-8")), name
+    assert "DynamoDB" not in readme, "there is no such journal yet"
