@@ -119,7 +119,18 @@ def service() -> Iterator[str]:
 
 
 @pytest.fixture
-def live(tmp_path: Path, record_property: Callable[[str, object], None]) -> Iterator[Live]:
+def measured(request: pytest.FixtureRequest) -> Callable[[str, float], None]:
+    """Give what notes seconds in the test's report."""
+    noted: list[tuple[str, object]] = request.node.user_properties
+
+    def note(what: str, seconds: float) -> None:
+        noted.append((f"{what}, s", round(seconds, 2)))
+
+    return note
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Live]:
     with service() as url:
         api = KinesisClient(AwsSettings("us-east-1", url))
         settings = {
@@ -142,13 +153,13 @@ def live(tmp_path: Path, record_property: Callable[[str, object], None]) -> Iter
 
 
 def test_a_worker_reads_at_once_and_hands_over_when_it_is_stopped(
-    live: Live, record_property: Callable[[str, object], None]
+    live: Live, measured: Callable[[str, float], None]
 ) -> None:
     live.put(200)
     began_s = time.time()
     first = live.start()
     read_s = first.when("committed", rows=200) - began_s
-    record_property("first rows committed after, s", round(read_s, 2))
+    measured("first rows committed after", read_s)
     second = live.start()
     second.when("shards_moved", adopted=1)
     live.put(200)
@@ -157,7 +168,7 @@ def test_a_worker_reads_at_once_and_hands_over_when_it_is_stopped(
     stopped_s = time.time()
     assert first.signal(signal.SIGTERM) == 0
     taken_s = second.when("shards_moved", since_s=stopped_s, adopted=1) - stopped_s
-    record_property("handed over after, s", round(taken_s, 2))
+    measured("handed over after", taken_s)
     live.put(200)
     live.all_counted_once()
     assert second.signal(signal.SIGTERM) == 0
@@ -167,7 +178,7 @@ def test_a_worker_reads_at_once_and_hands_over_when_it_is_stopped(
 
 
 def test_children_are_read_at_once_and_the_killed_are_replaced(
-    live: Live, record_property: Callable[[str, object], None]
+    live: Live, measured: Callable[[str, float], None]
 ) -> None:
     workers = [live.start() for _ in range(3)]  # all at once: nobody takes another one's lane
     for worker in workers:
@@ -181,14 +192,14 @@ def test_children_are_read_at_once_and_the_killed_are_replaced(
     live.put(10, hash_key=1)
     moved_s = min(when_adopted(workers, split_s, 2)) - split_s
     seen_s = live.all_counted_once() - split_s
-    record_property("children taken in after a split, s", round(moved_s, 2))
-    record_property("their first rows in an answer after, s", round(seen_s, 2))
+    measured("children taken in after a split", moved_s)
+    measured("their first rows in an answer after", seen_s)
     killed_s = time.time()
     assert workers[0].signal(signal.SIGKILL) == -signal.SIGKILL
     assert workers[1].signal(signal.SIGKILL) == -signal.SIGKILL
     live.put(100)
     replaced_s = live.all_counted_once() - killed_s
-    record_property("all lanes of the killed read again after, s", round(replaced_s, 2))
+    measured("all lanes of the killed read again after", replaced_s)
     assert moved_s < 5
     assert replaced_s < 20
 
