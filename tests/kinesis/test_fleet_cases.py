@@ -694,3 +694,27 @@ def test_whatever_happens_a_record_is_counted_or_told_to_be_lost(
         assert unaccounted(found) == []
         found.fleet.batch()
         assert unaccounted(found) == []
+
+
+CALM: Final = ("put", "put", "split", "merge", "kill", "stop", "spawn", "idle", "away")
+calm_steps = st.tuples(st.sampled_from(CALM), st.integers(0, 5))
+
+
+@settings(max_examples=20, suppress_health_check=list(HealthCheck), database=None)
+@given(st.lists(calm_steps, max_size=12), st.integers(0, 99))
+def test_while_somebody_looks_often_enough_nothing_is_called_lost(drawn: list[tuple[str, int]], number: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        behaviour = replace(Behaviour.unlimited(), retention_hours=1, empty_pages=0.2)
+        found = Case(Fleet(Path(folder), ENGINE, PAGES, 2, number, QUIET, behaviour))
+        found.back(3)
+        for word, step in drawn:
+            if word == "idle":
+                spawn(found, 0)  # somebody is there
+                found.work(600 * (step + 1), every_s=30)
+            elif word == "away":
+                found.fleet.clock.advance(500 * step)
+                found.back(25)
+            else:
+                STEPS[word](found, step)
+        found.back(30)
+        told_nothing(found, sorted(put.click.page for put in found.fleet.log if put.click and put.click.page))

@@ -237,6 +237,24 @@ def test_two_children_of_one_parent_in_one_lane_both_know_it(world: World) -> No
     assert commit(world, "d", ["x", "y", "z"], lane=1) == 1
 
 
+def test_a_full_lane_does_not_forget_first_what_it_took_over(world: World) -> None:
+    world.discover("b")
+    world.now[0].committer.adopt("b")
+    world.limits = Limits(retry_first_s=0.0, ids_max=4)
+    for lane in (0, 1):
+        world.take(lane)
+    for n in range(4):
+        commit(world, "b", [f"{n}.0", f"{n}.1"])
+    world.now[0].committer.release("a")
+    world.now[1].committer.adopt("a")
+    commit(world, "a", ["x"], lane=1)
+    world.now[1].committer.release("a")
+    world.now[0].committer.adopt("a")
+    commit(world, "b", ["new"])
+    world.take(0)
+    assert commit(world, "a", ["x", "y"]) == 1
+
+
 def test_folding_logs_forgets_nothing(tmp_path: Path) -> None:
     ids = [[f"{shard}{n}", f"{shard}{n + 1}", None] for n in range(12) for shard in ("a", "b")]
     found = {}

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.connection import Connection
+from multiprocessing.forkserver import ensure_running
 from typing import Final
 
 from shardlake.adapters.kinesis.client import AwsSettings
@@ -38,6 +39,7 @@ class ShardProcesses:
                 " shardlake, which reads the same, or use Linux or macOS"
             )
         get_context(METHOD).set_forkserver_preload(list(PRELOADED))
+        ensure_running()  # it imports while the worker looks for a lane
         self._api, self._settings = api, settings
         self._lock = threading.Lock()
         self._kept: frozenset[str] = frozenset()
