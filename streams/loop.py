@@ -133,11 +133,19 @@ class Loop:
     def rest(self) -> None:
         """Wait until it is worth another round."""
         self.observer.idle()
-        if self.clock.monotonic_s() - self._committed_s >= self.limits.idle_mark_s and self.keeper.seen():
+        if self._is_mark_due():
             self.settle(mark=True)
         share = 0 if self.source.paces_itself else LOOK_SHARE
         wait_s = max(self.limits.poll_interval_s, share * self._looked_s)
         self.keeper.wait(min(wait_s, self._chunk.due_in(self.clock.monotonic_s())))
+
+    def _is_mark_due(self) -> bool:
+        """Tell whether the lane's state is long behind what is known to have been read of a shard."""
+        stored, behind_us = self.committer.lane.state.shards, self.limits.idle_mark_s * 1_000_000
+        return any(
+            (held := stored.get(shard)) is not None and (held.seen is None or seen.us - held.seen.us >= behind_us)
+            for shard, seen in self.keeper.seen().items()
+        )
 
     def _discover(self) -> None:
         began_s = self.clock.monotonic_s()

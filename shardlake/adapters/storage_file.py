@@ -38,16 +38,18 @@ def stored(root: Path) -> Storage:
 
 
 def checked(root: Path, wanted: Storage, *, begun: bool) -> Storage:
-    """Give `wanted` back if the root's objects are there. `begun` is a root that has a journal.
+    """Give `wanted` back if the root's objects are there, or where they are if nothing is wanted.
 
-    Raises: ConfigError if they are elsewhere; as `stored`.
+    `begun` is a root that has a journal. Raises: ConfigError if they are elsewhere; as `stored`.
     """
     known = stored(root)
+    if not wanted.url:
+        return known
     if begun and known.url != wanted.url:
         place = known.url or "below the root"
         raise ConfigError(
-            f"storage.url is {wanted.url or 'not set'}, and the objects of {root} are {place}: set it back, or begin"
-            " with another root"
+            f"storage.url is {wanted.url}, and the objects of {root} are {place}: set it back, or begin with another"
+            " root"
         )
     return wanted
 

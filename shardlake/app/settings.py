@@ -155,7 +155,7 @@ LIMITS: Final[Mapping[str, str]] = {
     "look_s": "seconds between two looks at the other workers",
     "worker_expiry_s": "seconds without a sign of life after which a worker counts as dead",
     "stuck_s": "seconds without progress after which a shard that has something to read is told to be stuck",
-    "lanes_max": "lanes, and so workers, of one root",
+    "lanes_max": "lanes of one source, and so workers that read it",
     "settle_s": "a file is read when it has not changed for so many seconds",
     "batch_rows_max": "rows that one pass of a batch run takes at most",
     "snapshots_max": "snapshots that are kept of each batch table",

@@ -1,7 +1,7 @@
 """A worker of a Kinesis stream, put together: its client, its lane among those of others, and its loop."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -35,8 +35,17 @@ _PINNED: Final = "_pinned_us"
 class Told:
     """Writes what happens among workers to the log, and counts it."""
 
-    log: Log
-    meter: Meter
+    progress: Progress
+
+    @property
+    def log(self) -> Log:
+        """The process's log."""
+        return self.progress.log
+
+    @property
+    def meter(self) -> Meter:
+        """The process's numbers."""
+        return self.progress.meter
 
     def took(self, lane: int, owner: str, shards: int) -> None:
         """A lane was taken."""
@@ -55,6 +64,7 @@ class Told:
     def stopped(self, gap: SourceGap) -> None:
         """A shard stands still."""
         self.meter.gaps += 1
+        self.progress.stopped = gap
         self.log.error("shard_stopped", shard=gap.shard, error=str(gap))
 
 
@@ -66,18 +76,16 @@ def opened_worker(
 
     When the block ends well, the lane is handed over. Raises: as the journal, `KinesisClient`, `Worker.claim`.
     """
-    pack, limits, clock, told = load_pack(config), config.limits, SystemClock(), Told(progress.log, progress.meter)
+    pack, limits, clock, told = load_pack(config), config.limits, SystemClock(), Told(progress)
     fields = config.source.fields or pack.stream_fields
     pack.open("", fields)  # wrong fields are told before anything is read
     meter = progress.meter
-    api = CountedReads(KinesisClient(AwsSettings(config.source.region, config.source.endpoint)), meter.reads, clock)
     with (
         lane_context(config, clock) as context,
         closing(Engine(threads=1)) as engine,
         _threads(limits.fetch_threads_max) as executor,
+        _source(config, context, executor, told) as source,
     ):
-        settings = _settings(config, context, api)
-        source = KinesisSource(settings, api, executor, clock, limits, told.stopped)
         views = list(compiled_views(config).values())
 
         def committer_of(lane: Lane, pulse: Callable[[], None]) -> Committer:
@@ -93,6 +101,23 @@ def opened_worker(
             source.hold(lane.state.shards)
             decoding = Decoding(pack, protection, limits, fields)
             yield Loop(source, decoding, committer, clock, limits, stop, progress, Sharing(worker, source))
+
+
+@contextmanager
+def _source(config: Config, context: LaneContext, executor: Executor, told: Told) -> Iterator[KinesisSource]:
+    """The stream, read by our own client, or by the processes of another library."""
+    aws, clock, limits = AwsSettings(config.source.region, config.source.endpoint), context.clock, config.limits
+    client, reads = KinesisClient(aws), told.meter.reads
+    settings = _settings(config, context, client)
+    if config.source.engine == "shardlake":
+        yield KinesisSource(settings, CountedReads(client, reads, clock), executor, clock, limits, told.stopped)
+        return
+    from streams.sources.kinesis.process_source import ProcessSource
+    from streams.sources.kinesis.shard_processes import ShardProcesses
+
+    with closing(ShardProcesses(client, aws)) as processes:
+        api = CountedReads(processes, reads, clock)
+        yield ProcessSource(settings, api, executor, clock, limits, told.stopped, processes)
 
 
 @contextmanager

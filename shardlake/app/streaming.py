@@ -35,6 +35,7 @@ from streams.loop import Alone, Loop, hold_all
 from streams.protect import Protection
 from streams.sources.files import FileSettings, FileSource
 from streams.sources.listing import Pattern
+from streams.sources.port import SourceGap
 
 LANE: Final = 0  # files are read on one lane
 
@@ -47,6 +48,7 @@ class Progress:
     entries: int = 0
     rows: int = 0
     letters: int = 0
+    stopped: SourceGap | None = None  # the last shard that stands still, because something of it was lost
     meter: Meter = field(default_factory=Meter)
     _resting: bool = field(default=True)
 
@@ -119,6 +121,8 @@ def _keep_at_work(
             with _opened(config, protection, stop, progress) as loop:
                 if loop is not None:
                     loop.run(once=once)
+            if once and progress.stopped is not None:
+                raise progress.stopped
             return
         except (Transient, OutcomeUnknown, LaneLost) as error:
             # Another worker may take a lane at any time; where there is to be one process alone, that is an error.
@@ -152,7 +156,10 @@ def opened(config: Config, protection: Protection, stop: Callable[[], bool], pro
     pack, limits, clock = load_pack(config), config.limits, SystemClock()
     source = FileSource(file_settings(config), pack.bucket_key, limits, compose.source_store(config))
     with lane_context(config, clock) as context, closing(Engine(threads=1)) as engine:
-        fix_source(context.journal, config, {"pack": config.source.pack, "buckets": str(config.source.buckets)})
+        fixed = {"pack": config.source.pack, "buckets": str(config.source.buckets)}
+        if is_s3(config.source.path):
+            fixed["bucket"] = config.source.path.split("/")[2]
+        fix_source(context.journal, config, fixed)
         lane = Lane.take(context, LANE, random_name(), config.source.name)
         views = list(compiled_views(config).values())
         committer = TimedCommitter(progress.meter, clock, lane, context.store, pack.schema, views, engine, limits)
@@ -232,6 +239,7 @@ def fix_source(journal: Journal, config: Config, wanted: Mapping[str, str]) -> M
     key = rows.source_key(name)
     stored = journal.get([key]).get(key)
     if stored is None:
+        _refuse_another_name(journal, name, wanted)
         with suppress(Conflict):  # another worker was first
             journal.transact([Write(key, None, rows.encode(SourceRow(name, dict(wanted))))])
             return wanted
@@ -245,6 +253,16 @@ def fix_source(journal: Journal, config: Config, wanted: Mapping[str, str]) -> M
                 " counted again"
             )
     return known
+
+
+def _refuse_another_name(journal: Journal, name: str, wanted: Mapping[str, str]) -> None:
+    for key, value in journal.scan("source/"):
+        row = rows.decode(SourceRow, key, value)
+        if "stream" in wanted and row.settings.get("stream") == wanted["stream"]:
+            raise ConfigError(
+                f"source.name is {name}, and this root has read {wanted['stream']} as {row.source}: set it back,"
+                " because everything would be counted again"
+            )
 
 
 def check_tables(journal: Journal, config: Config) -> None:

@@ -48,7 +48,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_commands_of_the_contract_are_there() -> None:
     wanted = {
         "init", "demo", "config show", "stream run", "batch run", "batch rebuild", "query", "views check", "views list",
-        "views show", "status", "dlq list", "dlq show", "verify",
+        "views show", "status", "dlq list", "dlq show", "verify", "put", "doctor",
     }  # fmt: skip
     assert set(_leaves()) == wanted
 
@@ -74,7 +74,7 @@ def test_the_documentation_names_every_command_and_option(root: Path) -> None:
     sections = {match[1]: match[2] for match in found}
     assert set(sections) == set(_leaves())
     for name, section in sections.items():
-        documented = set(re.findall(r"`(-{1,2}[a-z]+)", section))
+        documented = set(re.findall(r"`(-{1,2}[a-z][a-z-]*)", section))
         own = [p for p in _commands()[name].params if isinstance(p, click.Option) and p.name not in COMMON]
         options = {flag for option in own for flag in option.opts}
         assert options <= documented, name

@@ -49,7 +49,7 @@ class Choked:
 
     inner: KinesisReader
     shards: set[str] = field(default_factory=set)
-    refused: int = 0
+    throttled: int = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -61,12 +61,15 @@ class Choked:
     def get_records(self, iterator: str, limit: int = 10_000, stream: str = "") -> Page:
         shard, _, token = iterator.partition(" ")
         self._refuse(shard)
-        found = self.inner.get_records(token, limit, stream)
+        try:
+            found = self.inner.get_records(token, limit, stream)
+        except Throttled:
+            self.throttled += 1
+            raise
         return replace(found, next_iterator=found.next_iterator and f"{shard} {found.next_iterator}")
 
     def _refuse(self, shard: str) -> None:
         if shard in self.shards:
-            self.refused += 1
             raise Throttled(f"shard {shard} is throttled")
 
 
@@ -517,6 +520,19 @@ def test_from_latest_on_older_generations_are_left_out(case: Make) -> None:
 # ----------------------------------------------------------------------------------------------- the rest of it
 
 
+def test_what_is_learned_after_a_pause_is_stored_too(case: Make) -> None:
+    found = case()
+    [a] = found.open()
+    kept = found.put(a)
+    found.back(3)
+    found.fleet.clock.advance(HOUR_S / 2)  # the process stands still
+    found.work(10)
+    found.away(HOUR_S / 2 + 60)
+    kept += found.put(a)
+    found.back()
+    told_nothing(found, kept)
+
+
 def test_an_idle_lane_stores_how_far_it_was_read(case: Make) -> None:
     found = case()
     [a] = found.open()
@@ -567,6 +583,21 @@ def test_a_consumer_beside_us_costs_patience_and_no_record(case: Make) -> None:
             told_nothing(found, kept[: len(found.read())])
     found.work(20)
     told_nothing(found, kept)
+
+
+def test_large_records_are_read_as_fast_as_a_shard_allows_and_no_faster(case: Make) -> None:
+    found = case()
+    limits = Behaviour.unlimited().changed(
+        read_bytes_per_s=2 << 20, reads_per_s=5, record_kib=10_240, retention_hours=1
+    )
+    found.fleet.kinesis.behaviour = limits
+    found.fleet.kinesis.ask("UpdateMaxRecordSize", StreamName=STREAM, MaxRecordSizeInKiB=10_240)
+    names = [letter * (6 << 20) for letter in "ab"]
+    for name in names:
+        assert not found.fleet.api.put_records(STREAM, [Put(line_of(Click(0, None, name, 1, None, name)), "k")]).failed
+    found.back(6.5)
+    assert [len(name) for name in found.read()] == [6 << 20] * 2
+    assert found.choked.throttled == 0
 
 
 def test_a_producers_aggregate_from_before_a_split_is_counted_once(case: Make) -> None:

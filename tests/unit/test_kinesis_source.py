@@ -1,6 +1,8 @@
 # long: one scripted service, and all that it may answer
 """A Kinesis stream as a source: what is asked for and when, what an odd answer means, and what counts as lost."""
 
+import base64
+import random
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
@@ -10,14 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shardlake.adapters.kinesis.aggregates import aggregate
+from shardlake.adapters.kinesis.direct import CallApi
 from shardlake.adapters.kinesis.port import IteratorExpired, ShardGone, Throttled
-from shardlake.adapters.kinesis.wire import HASH_KEY_MAX, Child, Page, ShardInfo, StreamInfo
+from shardlake.adapters.kinesis.wire import HASH_KEY_MAX, Child, Page, Put, ShardInfo, StreamInfo
 from shardlake.core.errors import ConfigError, Terminal, Transient
 from shardlake.core.journal.objects import Arrived, HeldShard
 from shardlake.core.limits import Limits
 from shardlake.core.positions import END, ORIGIN, Position, ShardId
 from shardlake.testing.clock import ManualClock
 from shardlake.testing.fleet import Inline
+from shardlake.testing.kinesis import Behaviour, EmbeddedKinesis
 from streams.sources.kinesis.source import KinesisSettings, KinesisSource
 from streams.sources.port import Records, SourceGap
 
@@ -804,9 +809,6 @@ def test_a_shard_that_is_listed_is_not_gone() -> None:
 
 
 def test_user_records_of_another_shard_count_into_the_page() -> None:
-    from shardlake.adapters.kinesis.aggregates import aggregate
-    from shardlake.adapters.kinesis.wire import Put
-
     desk = Desk()
     desk.service.shards = [ShardInfo("a", (), 0, 10, "0", None)]
     desk.hold(a=held(5))
@@ -815,6 +817,32 @@ def test_user_records_of_another_shard_count_into_the_page() -> None:
     [found] = desk.step()
     assert (texts([found]), found.upto) == (["in"], Position(6, 1))
     assert [(f.reason, f.line) for f in found.faults] == [("outside_shard", 1)]
+
+
+def test_records_without_partition_keys_are_read() -> None:
+    clock = ManualClock()
+    kinesis = EmbeddedKinesis(clock, random.Random(0), Behaviour.unlimited())
+    mode = {"StreamMode": "ON_DEMAND"}
+    kinesis.ask("CreateStream", StreamName="s", StreamModeDetails=mode, RecordDistributionStrategy="AUTO")
+    records = [{"Data": base64.b64encode(f"r{n}".encode()).decode()} for n in range(20)]
+    put = kinesis.ask("PutRecords", StreamName="s", Records=records)
+    assert put["FailedRecordCount"] == 0
+
+    def call(action: str, body: bytes) -> tuple[int, bytes]:
+        response = kinesis.call(action, body)
+        return response.status, response.body
+
+    api = CallApi(call)
+    source = KinesisSource(KinesisSettings("s", "s"), api, Inline(), clock, Limits(), lambda _: None)
+    listed = source.list()
+    source.hold(dict.fromkeys(listed, fresh()))
+    source.discover(0)
+    found = [one for shard in source.shards() for one in source.read(shard, ORIGIN)]
+    for _ in range(10):
+        clock.advance(1)
+        source.discover(0)
+        found += [one for shard in source.shards() for one in source.read(shard, source._readers[shard].at)]
+    assert sorted(texts(found)) == sorted(f"r{n}" for n in range(20))
 
 
 def test_pages_of_files_are_none_of_its_business() -> None:

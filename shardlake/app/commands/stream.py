@@ -2,7 +2,6 @@
 
 import os
 from contextlib import nullcontext
-from pathlib import Path
 
 import click
 
@@ -15,14 +14,12 @@ def stream() -> None:
 
 
 @stream.command(short_help="Read log files or a Kinesis stream, until it is stopped.")
-@click.option(
-    "--source", type=click.Path(path_type=Path), metavar="PATH", help="The log files: a folder or a glob pattern."
-)
+@click.option("--source", metavar="PATH", help="The log files: a folder or a glob pattern, also s3://bucket/prefix.")
 @click.option("--stream", metavar="NAME", help="A Kinesis stream, by its name or ARN, instead of files.")
 @click.option("--endpoint", metavar="URL", help="A service that speaks like AWS, instead of AWS.")
 @click.option("--once", is_flag=True, help="Read what is there now, commit it, and exit.")
 @pass_invocation
-def run(invocation: Invocation, source: Path | None, stream: str | None, endpoint: str | None, once: bool) -> None:
+def run(invocation: Invocation, source: str | None, stream: str | None, endpoint: str | None, once: bool) -> None:
     """Read log files or a Kinesis stream, what is new as it arrives, until it is stopped.
 
     What it has read is committed about every second, and can be asked from then on. Ctrl-C or SIGTERM commits the rest
