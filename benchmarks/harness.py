@@ -165,6 +165,7 @@ def _side(value: float | str, bar: float) -> int:
 
 def run_named(names: Mapping[str, str], arguments: Sequence[str], usage: str, entry: str = "main") -> int:
     """Run a function of the benchmark that the arguments name; list the names if they name none. Returns its code."""
+    arguments = [argument.replace("-", "_") for argument in arguments]
     if len(arguments) != 1 or arguments[0] not in names:
         print(f"{usage}, where x is one of:" if names else "There are none yet.")
         for name, what in names.items():

@@ -70,10 +70,9 @@ class Chunk:
     ends: int = 0
     opened_s: float = 0.0
 
-    def add(self, piece: Piece, now_s: float) -> None:
-        """Take a piece in; it continues its shard where the last piece of that shard ended."""
-        if not self.pieces:
-            self.opened_s = now_s
+    def add(self, piece: Piece, since_s: float) -> None:
+        """Take a piece in that waits since then; it continues its shard where the last piece of that shard ended."""
+        self.opened_s = min(self.opened_s, since_s) if self.pieces else since_s
         self.pieces.append(piece)
         self.rows += piece.rows.num_rows
         self.ends += piece.range.upto == END

@@ -160,7 +160,7 @@ class Loop:
         for shard in self.source.shards():
             for _ in self._pieces(shard):
                 worked = True
-                if self._chunk.is_full() or self._chunk.is_due(self.clock.monotonic_s()):
+                if self._chunk.is_full() or self._chunk.ends or self._is_overdue():
                     self.settle()
                 if self.stop():
                     return worked
@@ -181,8 +181,14 @@ class Loop:
         if isinstance(block, Records) and block.upto == END:
             self._children.update(block.children)
         now_s = self.clock.monotonic_s()
-        # Where more is always on its way, entries follow one another at the chunk's age, whenever its first page came.
-        self._chunk.add(piece, self._committed_s if self.keeper.is_patient else now_s)
+        # What has just come to a shard's tip is committed a chunk's age after the last commit. What has waited long is
+        # read on for a chunk's age, however long a commit takes: else entries would hold a page each.
+        is_fresh = isinstance(block, Records) and block.reaches_tip
+        self._chunk.add(piece, self._committed_s if is_fresh else now_s)
+
+    def _is_overdue(self) -> bool:
+        """Tell whether to commit before the round is over: where more is always on its way, a round is short."""
+        return not self.keeper.is_patient and self._chunk.is_due(self.clock.monotonic_s())
 
     def _position(self, shard: ShardId) -> Position:
         """How far a shard was read: in the chunk, or else in the lane's state."""

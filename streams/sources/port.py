@@ -106,7 +106,7 @@ class Records:
 
     Line i of `data` has the encoded sequence number `sequences[i]`, the place `subs[i]` in its record, from 0, and
     arrived at `arrivals_us[i]`. `kind` is "gap" if records before these are known to be lost. Where `upto` is END,
-    `children` names the shards that follow, each with its parents.
+    `children` names the shards that follow, each with its parents. `reaches_tip` tells that nothing is left to read.
     """
 
     shard: ShardId
@@ -120,6 +120,7 @@ class Records:
     faults: tuple[Fault, ...] = ()
     kind: str = "data"
     children: Mapping[ShardId, tuple[ShardId, ...]] = field(default_factory=dict)
+    reaches_tip: bool = False
 
     @property
     def range(self) -> SeqRange:

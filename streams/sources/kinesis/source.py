@@ -279,6 +279,7 @@ class KinesisSource:
                 faults,
                 kind,
                 (children or {}) if is_last else {},
+                reader.is_at_tip,
             )
             at = records.upto
             found.append(records)
