@@ -108,7 +108,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         self._chunk = Chunk(self.limits)
-        self._committed_s = self.clock.monotonic_s()
+        self._committed_s = self.clock.monotonic_s() - self.limits.chunk_age_s  # what comes first is due at once
         self.source.open(self.committer.pages())
 
     def run(self, *, once: bool = False) -> None:

@@ -28,6 +28,7 @@ from streams.sources.port import SourceGap
 from streams.worker import Worker
 
 CLAIM_EVERY_S: Final = 0.1
+READ_S: Final = 4.0
 _PINNED: Final = "_pinned_us"
 
 
@@ -106,7 +107,9 @@ def opened_worker(
 @contextmanager
 def _source(config: Config, context: LaneContext, executor: Executor, told: Told) -> Iterator[KinesisSource]:
     """The stream, read by our own client, or by the processes of another library."""
-    aws, clock, limits = AwsSettings(config.source.region, config.source.endpoint), context.clock, config.limits
+    # Listings are asked for by the loop: two tries that time out must not be as long as a worker is waited for.
+    aws = AwsSettings(config.source.region, config.source.endpoint, read_s=READ_S, attempts=2)
+    clock, limits = context.clock, config.limits
     client, reads = KinesisClient(aws), told.meter.reads
     settings = _settings(config, context, client)
     if config.source.engine == "shardlake":
