@@ -234,6 +234,7 @@ def test_the_objects_of_an_entry_have_their_names(tmp_path: Path) -> None:
     names = world.store.list("lanes/0000/000000000003-")
     assert [name.rpartition("/")[2] for name in names] == [
         "carried-0.json",
+        "ids-0.parquet",
         "manifest.json",
         f"partial-pages-{VIEW.fingerprint}.parquet",
         "segment.parquet",
