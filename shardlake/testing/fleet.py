@@ -16,15 +16,12 @@ from typing import Any, Final
 
 from batch.context import Context
 from batch.run import run
-from serving.answer import view_parts
-from serving.plan import plan
 from shardlake.adapters.engine import Engine
 from shardlake.adapters.kinesis.direct import CallApi
 from shardlake.adapters.kinesis.wire import Put
 from shardlake.adapters.local_objects import LocalObjects
 from shardlake.adapters.memory_journal import MemoryJournal
 from shardlake.adapters.memory_tables import MemoryTables
-from shardlake.core.combine import finalized_sql
 from shardlake.core.errors import Conflict, OutcomeUnknown, Transient
 from shardlake.core.journal import operations, reading, rows
 from shardlake.core.journal.port import Write
@@ -38,7 +35,7 @@ from shardlake.testing.clock import ManualClock
 from shardlake.testing.kinesis import Behaviour, EmbeddedKinesis
 from shardlake.testing.late import LateJournal
 from shardlake.testing.plain import Click
-from shardlake.testing.world import SCHEMA
+from shardlake.testing.world import SCHEMA, Answers, answered, planned
 from streams.assignment import Moves
 from streams.committer import Committer
 from streams.decode import Decoding
@@ -287,19 +284,11 @@ class Fleet:
 
     def plan(self) -> ReadPlan:
         """Plan an answer; its cut may not go back."""
-        made = plan(self.inner, self.store, self.tables, list(self.views.values()))
-        cut = made.cut.cut()
-        if any(cut.get(lane, 0) < n for before in self.cuts[-1:] for lane, n in before.items()):
-            raise AssertionError(f"a cut went back from {self.cuts[-1]} to {cut}")
-        self.cuts.append(cut)
-        return made
+        return planned(self.inner, self.store, self.tables, self.views, self.cuts)
 
-    def answers(self, made: ReadPlan) -> dict[str, list[dict[str, Any]]]:
+    def answers(self, made: ReadPlan) -> Answers:
         """The rows of each view at a plan's cut."""
-        return {
-            name: self.engine.table(finalized_sql(p.view, view_parts(p, self.store))).to_pylist()
-            for name, p in made.views.items()
-        }
+        return answered(self.engine, self.store, made)
 
     def covered(self, upto: Mapping[str, str]) -> list[Click]:
         """The non-duplicate events at or below some positions, out of the producer's log."""

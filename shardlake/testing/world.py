@@ -66,6 +66,7 @@ ARROW: Final = pa.schema(
         ("click_id", pa.string()),
     ]
 )
+Answers = dict[str, list[dict[str, Any]]]
 PARENTS: Final[Mapping[str, tuple[str, ...]]] = {"a": (), "b": (), "c": ("a",), "d": ("a", "b")}
 BASE: Final = 10**40  # sequence numbers that no integer column holds, with a growing number of digits
 
@@ -73,6 +74,29 @@ BASE: Final = 10**40  # sequence numbers that no integer column holds, with a gr
 def position_of(index: int) -> Position:
     """The position of a shard's event; index 0 is the first, and the numbers gain a digit on the way."""
     return Position(BASE * 9 + BASE * index, 0)
+
+
+def planned(
+    journal: Journal,
+    store: ObjectStore,
+    tables: Tables,
+    views: Mapping[str, CompiledView],
+    cuts: list[Mapping[int, int]],
+) -> ReadPlan:
+    """Plan an answer over all views, and add its cut to those before, behind which it may not go back."""
+    made = plan(journal, store, tables, list(views.values()))
+    cut = made.cut.cut()
+    if any(cut.get(lane, 0) < n for before in cuts[-1:] for lane, n in before.items()):
+        raise AssertionError(f"a cut went back from {cuts[-1]} to {cut}")
+    cuts.append(cut)
+    return made
+
+
+def answered(engine: Engine, store: ObjectStore, made: ReadPlan) -> Answers:
+    """The rows of each view at a plan's cut."""
+    return {
+        name: engine.table(finalized_sql(p.view, view_parts(p, store))).to_pylist() for name, p in made.views.items()
+    }
 
 
 @dataclass(slots=True)
@@ -203,19 +227,11 @@ class World:
 
     def plan(self, tables: Tables | None = None) -> ReadPlan:
         """Plan an answer over all views; its cut may not go back."""
-        made = plan(self.inner, self.store, tables or self.tables, list(self.views.values()))
-        cut = made.cut.cut()
-        if any(cut.get(lane, 0) < n for before in self.cuts[-1:] for lane, n in before.items()):
-            raise AssertionError(f"a cut went back from {self.cuts[-1]} to {cut}")
-        self.cuts.append(cut)
-        return made
+        return planned(self.inner, self.store, tables or self.tables, self.views, self.cuts)
 
-    def answers(self, made: ReadPlan) -> dict[str, list[dict[str, Any]]]:
+    def answers(self, made: ReadPlan) -> Answers:
         """The rows of each view at a plan's cut."""
-        return {
-            name: self.engine.table(finalized_sql(p.view, view_parts(p, self.store))).to_pylist()
-            for name, p in made.views.items()
-        }
+        return answered(self.engine, self.store, made)
 
     def covered(self, upto: Mapping[str, str]) -> list[Click]:
         """The non-duplicate events at or below some positions, decided plainly."""
