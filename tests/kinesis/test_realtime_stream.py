@@ -19,7 +19,8 @@ LINE = (
 
 
 @pytest.mark.slow
-def test_real_time_logs_are_read_by_the_configured_fields_and_never_scaled(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["shardlake", "kinesis-python"])
+def test_real_time_logs_are_read_by_the_configured_fields_and_never_scaled(engine: str, tmp_path: Path) -> None:
     with serve(EmbeddedKinesis(SystemClock(), Random(1), Behaviour.unlimited())) as service:
         api = KinesisClient(AwsSettings("us-east-1", service.url))
         api.create_stream("live", 2)
@@ -28,6 +29,7 @@ def test_real_time_logs_are_read_by_the_configured_fields_and_never_scaled(tmp_p
         api.put_records("live", [Put(b"no line at all\n", "x")])
         settings = {
             "source.path": "",
+            "source.engine": engine,
             "source.stream": "live",
             "source.endpoint": service.url,
             "source.region": "us-east-1",
