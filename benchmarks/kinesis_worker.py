@@ -18,8 +18,8 @@ import msgspec
 from benchmarks.kinesis_stream import STREAM
 from benchmarks.speed import UNWANTED, VIEWS
 from shardlake.app import shared
+from shardlake.app.opening import Progress
 from shardlake.app.settings import Config, SourceSettings, ViewSettings
-from shardlake.app.streaming import Progress
 from shardlake.core.journal.rows import Entry
 from shardlake.core.limits import Limits
 from shardlake.core.positions import Position, ShardId

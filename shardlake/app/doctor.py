@@ -9,24 +9,23 @@ import platform
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from itertools import zip_longest
 from operator import eq, ge, gt, le, lt, ne
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from shardlake.adapters.clock import random_name
 from shardlake.adapters.disk import translated, write_file
 from shardlake.adapters.stored import JOURNAL
 from shardlake.app import compose
-from shardlake.app.config import DEFAULT, Resolved
+from shardlake.app.checks import Check, State, Visit, failed
+from shardlake.app.config import DEFAULT
 from shardlake.app.settings import Config
-from shardlake.core.errors import ConfigError, ShardlakeError, Transient
+from shardlake.core.errors import ConfigError, ShardlakeError
 from shardlake.core.journal import reading
-from shardlake.core.ports import Clock, ObjectStore
+from shardlake.core.ports import ObjectStore
 
-State = Literal["ok", "warn", "fail"]
 DISTRIBUTION: Final = "shardlake"
 FREE_WARN_BYTES: Final = 5 << 30
 FREE_FAIL_BYTES: Final = 256 << 20  # two full chunks
@@ -36,37 +35,6 @@ NETWORK: Final = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "f
 _COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     ">=": ge, "<=": le, "==": eq, "!=": ne, ">": gt, "<": lt,
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The outcome of a check: what was found, and what to do about it."""
-
-    check: str
-    state: State
-    found: str
-    next: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """What a doctor looks at, and how. `downtime_h` is how long nobody may read; `put` allows to write."""
-
-    resolved: Resolved
-    environ: Mapping[str, str]
-    clock: Clock
-    downtime_h: float = 24.0
-    put: bool = False
-
-    @property
-    def config(self) -> Config:
-        """The settings."""
-        return self.resolved.config
-
-
-def failed(check: str, error: Exception, what_next: str) -> Check:
-    """Make a check of an error: what passes is a warning."""
-    return Check(check, "warn" if isinstance(error, Transient) else "fail", str(error), what_next)
 
 
 def examine(visit: Visit) -> Iterator[Check]:
@@ -235,7 +203,7 @@ def filesystem(path: Path, mounts: str) -> str:
 
 def journal(visit: Visit) -> Iterator[Check]:
     """Open the journal, and see that it knows what the batch tables have counted."""
-    from shardlake.app.streaming import check_tables
+    from shardlake.app.opening import check_tables
 
     config = visit.config
     if not (Path(config.root) / JOURNAL).exists():

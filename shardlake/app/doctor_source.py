@@ -11,7 +11,7 @@ from shardlake.adapters.kinesis.port import KinesisApi, Throttled
 from shardlake.adapters.kinesis.wire import Put, ShardInfo, StreamInfo
 from shardlake.adapters.stored import JOURNAL
 from shardlake.app import compose
-from shardlake.app.doctor import Check, State, Visit, failed
+from shardlake.app.checks import Check, State, Visit, failed
 from shardlake.app.text import ago
 from shardlake.core.errors import ShardlakeError, Transient
 from shardlake.core.journal import objects as stored

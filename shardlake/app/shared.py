@@ -12,8 +12,8 @@ from shardlake.adapters.kinesis.client import AwsSettings, KinesisClient
 from shardlake.adapters.kinesis.port import KinesisReader
 from shardlake.app.logs import Log
 from shardlake.app.metrics import CountedReads, Meter, TimedCommitter
+from shardlake.app.opening import Progress, fix_source, lane_context
 from shardlake.app.settings import Config
-from shardlake.app.streaming import Progress, fix_source, lane_context
 from shardlake.app.viewset import compiled_views, load_pack
 from shardlake.core.errors import ConfigError, ShardlakeError
 from streams.assignment import Moves

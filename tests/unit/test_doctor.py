@@ -27,9 +27,10 @@ from shardlake.adapters.kinesis.direct import CallApi
 from shardlake.adapters.local_objects import LocalObjects
 from shardlake.adapters.stored import JOURNAL, OBJECTS
 from shardlake.app import compose, config, doctor, doctor_source
+from shardlake.app.checks import Check, Visit
 from shardlake.app.cli import Invocation
 from shardlake.app.commands.doctor import doctor as command
-from shardlake.app.doctor import Check, Visit, examine, filesystem, verdict
+from shardlake.app.doctor import examine, filesystem, verdict
 from shardlake.app.logs import make_log
 from shardlake.app.streaming import stream
 from shardlake.core.errors import ConfigError, Transient

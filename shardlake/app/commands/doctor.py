@@ -12,7 +12,7 @@ from shardlake.app.text import printable
 from shardlake.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from shardlake.app.doctor import Check
+    from shardlake.app.checks import Check
 
 _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -38,7 +38,8 @@ def doctor(invocation: Invocation, put: bool, downtime: float) -> int:
     code is 1.
     """
     from shardlake.adapters.clock import SystemClock
-    from shardlake.app.doctor import Check, Visit, examine, unreadable, verdict
+    from shardlake.app.checks import Check, Visit
+    from shardlake.app.doctor import examine, unreadable, verdict
 
     checks: list[Check] = []
     try:
