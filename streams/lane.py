@@ -195,18 +195,18 @@ class Lane:
 
     def _commit(self, prepared: Prepared) -> tuple[Transaction, LaneState]:
         folder, number = self._folder(), self.head.n + 1
-        refs = dict(self._store.put(folder, prepared.files))
+        ended = [row.shard for row in prepared.ranges if row.upto == END_TEXT]
+        apart = [shard for shard in ended if shard in prepared.remembered]
+        leaving = {f"ids-{i}.parquet": prepared.remembered[shard].rows for i, shard in enumerate(apart)}
+        refs = dict(self._store.put(folder, {**prepared.files, **leaving}))
         reach("stream:after-files")
         manifest = prepared.manifest(self.head.lane, number, refs)
         state = advance(self.state, manifest, prepared, refs, self._limits)
-        ended = [row.shard for row in prepared.ranges if row.upto == END_TEXT]
         small: dict[str, bytes | memoryview] = {
             "manifest.json": stored.encode(manifest),
             "state.json": stored.encode(state),
         }
-        apart = {s: found for s in ended if (found := prepared.remembered.get(s)) is not None}
-        put = self._store.put(folder, {f"ids-{i}.parquet": found.rows for i, found in enumerate(apart.values())})
-        ids = {shard: (put[f"ids-{i}.parquet"], found.ids) for i, (shard, found) in enumerate(apart.items())}
+        ids = {shard: (refs[f"ids-{i}.parquet"], prepared.remembered[shard].ids) for i, shard in enumerate(apart)}
         carried = (self._carried(state, shard, ids.get(shard), prepared.seen.get(shard)) for shard in ended)
         small |= {f"carried-{i}.json": stored.encode(found) for i, found in enumerate(carried)}
         refs |= self._store.put(folder, small)

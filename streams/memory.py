@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shardlake.adapters.arrow import integers, strings, unsigned, unsigned_longs
+from shardlake.adapters.arrow import integers, ints, strings, unsigned, unsigned_longs
 from shardlake.adapters.engine import Engine
 from shardlake.core.journal.objects import IdLog
 from shardlake.core.ports import ObjectStore
@@ -114,7 +114,7 @@ def _written(found: Iterable[tuple[str, Halves]]) -> Remembered:
     once = {shard: _distinct(np.hstack(parts)) for shard, parts in by_shard.items()}
     lengths = [halves.shape[1] for halves in once.values()]
     codes = np.repeat(np.arange(len(once), dtype=np.int32), lengths)
-    names = pa.DictionaryArray.from_arrays(_codes(codes), strings(list(once)))
+    names = pa.DictionaryArray.from_arrays(ints(codes), strings(list(once)))
     joined = np.hstack([np.zeros((2, 0), np.uint64), *once.values()])
     columns = {"_shard": names, "low": unsigned_longs(joined[0]), "high": unsigned_longs(joined[1])}
     table = pa.Table.from_arrays(list(columns.values()), names=list(columns))
@@ -127,10 +127,6 @@ def _distinct(halves: Halves) -> Halves:
         return ordered
     is_new = np.concatenate([[True], (ordered[:, 1:] != ordered[:, :-1]).any(axis=0)])
     return ordered[:, is_new]
-
-
-def _codes(codes: "np.ndarray[tuple[int], np.dtype[np.int32]]") -> pa.Array:
-    return pa.Array.from_buffers(pa.int32(), codes.size, [None, pa.py_buffer(codes)])
 
 
 def _runs_of(shards: pa.ChunkedArray) -> list[tuple[str, int, int]]:

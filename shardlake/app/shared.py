@@ -110,17 +110,18 @@ def _source(config: Config, context: LaneContext, executor: Executor, told: Told
     # Listings are asked for by the loop: two tries that time out must not be as long as a worker is waited for.
     aws = AwsSettings(config.source.region, config.source.endpoint, read_s=READ_S, attempts=2)
     clock, limits = context.clock, config.limits
-    client, reads = KinesisClient(aws), told.meter.reads
-    settings = _settings(config, context, client)
-    if config.source.engine == "shardlake":
-        yield KinesisSource(settings, CountedReads(client, reads, clock), executor, clock, limits, told.stopped)
-        return
-    from streams.sources.kinesis.process_source import ProcessSource
-    from streams.sources.kinesis.shard_processes import ShardProcesses
+    reads = told.meter.reads
+    with closing(KinesisClient(aws)) as client:
+        settings = _settings(config, context, client)
+        if config.source.engine == "shardlake":
+            yield KinesisSource(settings, CountedReads(client, reads, clock), executor, clock, limits, told.stopped)
+            return
+        from streams.sources.kinesis.process_source import ProcessSource
+        from streams.sources.kinesis.shard_processes import ShardProcesses
 
-    with closing(ShardProcesses(client, aws)) as processes:
-        api = CountedReads(processes, reads, clock)
-        yield ProcessSource(settings, api, executor, clock, limits, told.stopped, processes)
+        with closing(ShardProcesses(client, aws)) as processes:
+            api = CountedReads(processes, reads, clock)
+            yield ProcessSource(settings, api, executor, clock, limits, told.stopped, processes)
 
 
 @contextmanager
