@@ -106,7 +106,7 @@ def test_a_key_of_a_field_that_is_not_there_follows_from_the_record() -> None:
 def test_a_rate_is_kept(server: Server) -> None:
     begin = time.monotonic()
     run(server, "--rate", "400", given=TEXT)
-    assert 0.23 <= time.monotonic() - begin < 2
+    assert time.monotonic() - begin >= 0.23
 
 
 def test_a_broken_file_is_put_up_to_the_break(server: Server, tmp_path: Path) -> None:
