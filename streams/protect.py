@@ -31,15 +31,16 @@ class Protection:
     @staticmethod
     def of(
         schema: SourceSchema,
-        derived: Mapping[str, str],
+        derived: Mapping[str, Sequence[str]],
         *,
         mask: Sequence[str] = (),
         hashed: Sequence[str] = (),
         drop: Sequence[str] = (),
         key: bytes = b"",
     ) -> "Protection":
-        """Check the columns, and protect with each column those that are `derived` from it (derived -> origin).
+        """Check the columns, and protect with each column those that are `derived` from it (derived -> origins).
 
+        What is derived from a masked or hashed column and is no text is dropped.
         Raises: ConfigError if a column does not exist, is asked for twice, is needed as it is, or is not text.
         """
         asked = {"mask": mask, "hash": hashed, "drop": drop}
@@ -54,6 +55,13 @@ class Protection:
                 f"protect.hash needs a key of at least {KEY_BYTES_MIN} bytes in the variable that protect.key_env names"
             )
         mask_all, hash_all, drop_all = (_with_derived(names, derived) for names in (mask, hashed, drop))
+        texts = {column.name for column in schema.columns if column.type == "VARCHAR"}
+        drop_all |= (mask_all | hash_all) - texts
+        if needed := {schema.event_time, schema.event_id} & (mask_all | hash_all | drop_all):
+            raise ConfigError(
+                f"protect names a column that {schema.name} makes {needed.pop()} of, which is needed as it is: it tells"
+                " the event's time or identity"
+            )
         return Protection(mask_all, hash_all, drop_all, key)
 
     def apply(self, rows: pa.Table) -> pa.Table:
@@ -107,5 +115,5 @@ def _count(asked: Mapping[str, Sequence[str]], name: str) -> int:
     return sum(list(names).count(name) for names in asked.values())
 
 
-def _with_derived(names: Sequence[str], derived: Mapping[str, str]) -> frozenset[str]:
-    return frozenset({*names, *(column for column, origin in derived.items() if origin in names)})
+def _with_derived(names: Sequence[str], derived: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    return frozenset({*names, *(column for column, origins in derived.items() if not {*origins}.isdisjoint(names))})

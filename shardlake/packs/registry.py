@@ -1,6 +1,8 @@
-"""The packs that come with Shardlake, by the names that the configuration uses."""
+"""The packs: those that come with Shardlake, by name, and those in folders of users, by path."""
 
 from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
 from typing import Final
 
 from shardlake.core.errors import ConfigError
@@ -13,9 +15,30 @@ PACKS: Final[Mapping[str, Callable[[], Pack]]] = {
 }
 
 
+# Packs of ours that are folders, as a user's are.
+FOLDERS: Final = ("alb", "s3_access", "vpc_flow")
+
+
 def load(name: str) -> Pack:
-    """Make a pack. Raises: ConfigError for a name that there is none of."""
-    make = PACKS.get(name)
-    if make is None:
-        raise ConfigError(f"there is no pack {name!r}; accepted: {', '.join(sorted(PACKS))}")
-    return make()
+    """Make a pack: one of ours by its name, or the one in a folder, by a path with a slash in it.
+
+    Raises: ConfigError for a name that there is none of, or a folder that holds none.
+    """
+    if make := PACKS.get(name):
+        return make()
+    from shardlake.packs.declared.pack import DeclaredPack  # noqa: PLC0415 - for those who have one
+
+    if name in FOLDERS:
+        return DeclaredPack(resources.files("shardlake.packs").joinpath(name), name)
+    if is_folder(name):
+        pack = DeclaredPack(Path(name), Path(name).name)
+        if pack.name in PACKS or pack.name in FOLDERS:
+            raise ConfigError(f"{name}: {pack.name} is the name of a pack of Shardlake's own: set another in pack.toml")
+        return pack
+    names = ", ".join(sorted((*PACKS, *FOLDERS)))
+    raise ConfigError(f"there is no pack {name!r}; accepted: {names}, or the path of a pack's folder, such as ./{name}")
+
+
+def is_folder(name: str) -> bool:
+    """Tell whether a pack is named by the path of its folder."""
+    return "/" in name

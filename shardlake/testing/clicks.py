@@ -49,7 +49,9 @@ class Clicks:
     name = "clicks"
     schema: SourceSchema = SCHEMA
     views: Mapping[str, str] = MappingProxyType({})
-    derived: Mapping[str, str] = MappingProxyType({})
+    optional: frozenset[str] = frozenset()
+    queries: Mapping[str, str] = MappingProxyType({})
+    derived: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     sort_keys: tuple[str, ...] = ("page", "happened")
     stream_fields: tuple[str, ...] = ()
 

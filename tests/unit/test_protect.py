@@ -51,9 +51,9 @@ def test_dropped_columns_stay_as_nulls_of_their_type() -> None:
 
 
 def test_what_repeats_a_column_is_protected_with_it() -> None:
-    found = Protection.of(SCHEMA, {"copy": "viewer"}, hashed=["viewer"], key=KEY).apply(rows())
+    found = Protection.of(SCHEMA, {"copy": ("viewer",)}, hashed=["viewer"], key=KEY).apply(rows())
     assert found["copy"].to_pylist() == found["viewer"].to_pylist()
-    assert load("cloudfront").derived["user_agent"] == "cs_user_agent"
+    assert load("cloudfront").derived["user_agent"] == ("cs_user_agent",)
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,15 @@ def test_what_repeats_a_column_is_protected_with_it() -> None:
 def test_what_cannot_be_protected_is_refused_with_its_name(asked: dict[str, list[str]], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Protection.of(SCHEMA, {}, **asked)  # type: ignore[arg-type]
+
+
+def test_what_is_computed_of_a_protected_column_and_no_text_is_dropped() -> None:
+    schema = SourceSchema("s", (*SCHEMA.columns, Column("length", "BIGINT")), SCHEMA.event_time)
+    given = rows().append_column("length", pa.array([1, 2, 3]))
+    found = Protection.of(schema, {"length": ("other", "viewer")}, hashed=["viewer"], key=KEY).apply(given)
+    assert found["length"].null_count == 3
+
+
+def test_a_time_or_an_id_that_is_made_of_a_protected_column_is_refused() -> None:
+    with pytest.raises(ConfigError, match="tells the event's time or identity"):
+        Protection.of(SCHEMA, {SCHEMA.event_time: ("viewer",)}, mask=["viewer"])

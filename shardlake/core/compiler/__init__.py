@@ -6,5 +6,6 @@ It is the only place that knows the SQL parser; a compiled view is stored and us
 """
 
 from shardlake.core.compiler.compile import compile_view
+from shardlake.core.compiler.expression import CompiledExpression, compile_expression
 
-__all__ = ["compile_view"]
+__all__ = ["CompiledExpression", "compile_expression", "compile_view"]

@@ -21,7 +21,7 @@ from shardlake.core.compiler.scalar import Scope, name_of, render
 from shardlake.core.compiler.states import Result, StateTable
 from shardlake.core.compiler.text import ViewText
 from shardlake.core.errors import ViewRefused
-from shardlake.core.schema import SourceSchema
+from shardlake.core.schema import Column, SourceSchema
 from shardlake.core.view import CompiledView, OutputColumn, PartialColumn
 
 RESERVED = ("master",)  # the master dataset's pointer stands among those of the views
@@ -39,7 +39,7 @@ def compile_view(name: str, sql_text: str, schema: SourceSchema) -> CompiledView
     text = ViewText(name, sql_text)
     settings = text.settings()
     select = canonical(parse_select(text, schema), schema)
-    rows = _row_scope(text, schema)
+    rows = row_scope(text, schema)
     items = items_of(text, select)
     keys = keys_of(rows, select, items, schema)
     table = StateTable({k.item.name.lower() for k in keys} | {c.name.lower() for c in schema.columns})
@@ -48,10 +48,11 @@ def compile_view(name: str, sql_text: str, schema: SourceSchema) -> CompiledView
     results = tuple((o.column.name, o.term) for o in outputs)
     outline = Outline(tuple(keys), tuple(table.states), tuple(table.row_steps), tuple(table.steps), results, where)
     window = next((k for k in keys if k.window_us is not None), None)
+    reads = _reads(select, schema)
     return CompiledView(
         name=name,
         source=schema.name,
-        fingerprint=_fingerprint(outline, select, schema),
+        fingerprint=_fingerprint(outline, reads, schema),
         sql=sql_text,
         columns=_partial_columns(outline),
         outputs=tuple(o.column for o in outputs),
@@ -61,6 +62,7 @@ def compile_view(name: str, sql_text: str, schema: SourceSchema) -> CompiledView
         window=window.item.name if window else None,
         window_us=window.window_us if window else None,
         description=settings.get("description", ""),
+        reads=reads,
     )
 
 
@@ -79,7 +81,9 @@ def _check_name(name: str) -> None:
         raise ViewRefused(name, 1, 1, f"{name} is a name of Shardlake's own", "name the file otherwise")
 
 
-def _row_scope(text: ViewText, schema: SourceSchema) -> Scope:
+def row_scope(text: ViewText, schema: SourceSchema) -> Scope:
+    """Where an expression over one event stands."""
+
     def leaf(node: exp.Expr) -> Term | None:
         if isinstance(node, exp.Column):
             return source_column(text, schema, node)
@@ -135,9 +139,13 @@ def _partial_columns(outline: Outline) -> tuple[PartialColumn, ...]:
     return (*keys, *states)
 
 
-def _fingerprint(outline: Outline, select: exp.Select, schema: SourceSchema) -> str:
-    used = sorted({n.name for n in select.find_all(exp.Column)})
-    columns = [(c.name, c.type) for c in schema.columns if c.name in used]
+def _reads(select: exp.Select, schema: SourceSchema) -> tuple[Column, ...]:
+    used = {n.name for n in select.find_all(exp.Column)}
+    return tuple(Column(c.name, c.type) for c in schema.columns if c.name in used)
+
+
+def _fingerprint(outline: Outline, reads: tuple[Column, ...], schema: SourceSchema) -> str:
+    columns = [(c.name, c.type) for c in reads]
     outputs = [(name, term.sql, term.type) for name, term in outline.outputs]
     keys = [(k.item.name, k.term.sql) for k in outline.keys]
     states = [(s.name, s.state.partial) for s in outline.states]

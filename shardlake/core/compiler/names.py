@@ -1,12 +1,15 @@
 """Column names: which there are, which a view may use, and what was probably meant."""
 
 from difflib import get_close_matches
+from typing import TypeVar
 
 from sqlglot import exp
 
 from shardlake.core.algebra.state import Term
 from shardlake.core.compiler.text import ViewText
 from shardlake.core.schema import SourceSchema
+
+Tree = TypeVar("Tree", bound=exp.Expr)
 
 
 def quoted(name: str) -> str:
@@ -18,15 +21,15 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def canonical(select: exp.Select, schema: SourceSchema) -> exp.Select:
+def canonical(tree: Tree, schema: SourceSchema) -> Tree:
     """Give every column the spelling of the schema, so that equal expressions are equal trees."""
-    for node in select.find_all(exp.Column):
+    for node in tree.find_all(exp.Column):
         column = schema.column(node.name)
         if column is None or node.table.lower() not in ("", schema.name.lower()):
             continue
         node.set("this", _keeping_place(node.this, exp.to_identifier(column.name, quoted=False)))
         node.set("table", None)
-    return select
+    return tree
 
 
 def _keeping_place(old: exp.Expr, new: exp.Identifier) -> exp.Identifier:

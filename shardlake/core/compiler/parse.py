@@ -42,6 +42,15 @@ def parse_select(text: ViewText, schema: SourceSchema) -> exp.Select:
     return select
 
 
+def parse_expression(text: ViewText) -> exp.Expr:
+    """Parse the text of one expression. Raises: ViewRefused."""
+    found = [s for s in _parse(text) if s is not None and not isinstance(s, exp.Semicolon)]
+    if len(found) != 1:
+        text.refuse(0, f"this is one expression, not {len(found)}", "write one expression over the columns")
+    _remember_words(text, found[0])
+    return found[0]
+
+
 def _parse(text: ViewText) -> list[exp.Expr | None]:
     try:
         return list(sqlglot.parse(text.sql, dialect="duckdb"))
@@ -55,9 +64,9 @@ def _parse(text: ViewText) -> list[exp.Expr | None]:
         text.refuse(0, f"syntax error: {error}", _SHAPE)
 
 
-def _remember_words(text: ViewText, select: exp.Select) -> None:
+def _remember_words(text: ViewText, tree: exp.Expr) -> None:
     """Keep each function's name as it was written, since the parser knows many by another one."""
-    for node in select.find_all(exp.Func):
+    for node in tree.find_all(exp.Func):
         if isinstance(node.meta.get("start"), int):
             node.meta["word"] = text.sql[node.meta["start"] : node.meta["end"] + 1].lower()
 

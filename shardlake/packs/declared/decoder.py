@@ -1,0 +1,222 @@
+"""Blocks of lines to rows and dead letters, as a declaration says: lines to texts, then texts to values.
+
+Nothing but the line itself and the header above it decides what becomes of a line.
+"""
+
+import csv
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shardlake.adapters.engine import Engine
+from shardlake.core.errors import SqlFailed, SumOverflow
+from shardlake.packs import arrays
+from shardlake.packs.declared import delimited, jsonlines
+from shardlake.packs.declared.declaration import Declaration, bare
+from shardlake.packs.declared.delimited import Layout
+from shardlake.packs.declared.lines import Flags, Indices, Lines
+from shardlake.packs.declared.oddlines import OddCsv, OddLog
+from shardlake.packs.declared.values import FAULT, told, typed_sql
+from shardlake.packs.pack import Decoded, Letter, Reason
+
+PASSED_OVER: Final = "-"
+
+
+class DeclaredDecoder:
+    """Decodes one file or stream. See `shardlake.packs.pack.Decoder` for the contract.
+
+    `fields` are the names of a line's fields; None means that the first line which is not blank names them.
+    """
+
+    def __init__(
+        self, declared: Declaration, engine: Engine, fields: tuple[str, ...] | None, *, line_bytes_max: int
+    ) -> None:
+        self._declared, self._engine, self._limit = declared, engine, line_bytes_max
+        self._fields = fields
+        self._header = declared.delimiter.join(map(bare, fields or ())).encode() if declared.has_header else b""
+        self._unknown: set[str] = set()
+
+    @property
+    def unknown_fields(self) -> tuple[str, ...]:
+        """Fields that a header named and no column reads. Sorted."""
+        return tuple(sorted(self._unknown))
+
+    def skip(self, block: bytes) -> None:
+        """Heed the header of lines that were read before."""
+        if self._fields is None:
+            self._take_header(Lines.of(block), [])
+
+    def decode(self, block: bytes) -> Decoded:
+        """Read the next lines; see the contract."""
+        lines = Lines.of(block)
+        letters: list[Letter] = []
+        rest = self._sound(lines, ~self._is_nothing(lines), letters)
+        if self._fields is None and (at := self._take_header(lines, letters)) is not None:
+            rest[at] = False
+        if self._header:
+            rest &= ~((lines.lengths == len(self._header)) & lines.starting_with(self._header))
+        rows = np.flatnonzero(rest)
+        if self._declared.format == "json":
+            return self._of_json(lines, rows, letters)
+        return self._of_fields(lines, rows, letters)
+
+    def _is_nothing(self, lines: Lines) -> Flags:
+        """Tell which lines are blank, or comments."""
+        nothing = lines.blank()
+        if self._declared.comment:
+            nothing |= lines.starting_with(self._declared.comment.encode())
+        return nothing
+
+    def _sound(self, lines: Lines, rest: Flags, letters: list[Letter]) -> Flags:
+        """Leave out lines that are too long, or not UTF-8."""
+        too_long = rest & (lines.lengths > self._limit)
+        for at in np.flatnonzero(too_long).tolist():
+            detail = f"{int(lines.lengths[at])} bytes; the limit is {self._limit}"
+            letters.append(lines.letter(at, Reason.LINE_TOO_LONG, detail))
+        broken = rest & ~too_long & lines.not_utf8()
+        letters += [lines.letter(at, Reason.INVALID_UTF8, "it is not UTF-8") for at in np.flatnonzero(broken).tolist()]
+        return rest & ~too_long & ~broken
+
+    # ---------------------------------------------------------------------------------------------------- json
+
+    def _of_json(self, lines: Lines, rows: Indices, letters: list[Letter]) -> Decoded:
+        given = pa.table({"line": lines.texts(rows)})
+        return self._typed(lines, rows, jsonlines.texts_sql(self._declared.read), {jsonlines.LINES: given}, letters)
+
+    # -------------------------------------------------------------------------------------------------- fields
+
+    def _take_header(self, lines: Lines, letters: list[Letter]) -> int | None:
+        """Take the first line that is not blank, nor a comment, for the header: it is a letter if it cannot be one."""
+        nothing = self._is_nothing(lines)
+        if nothing.all():
+            return None
+        at = int(np.argmin(nothing))
+        self._fields = _names(lines.one(at), self._declared)
+        missing = _reader(self._declared, self._fields).missing
+        if not missing:
+            self._header = lines.one(at)
+        elif at not in {letter.index for letter in letters}:
+            detail = f"the first line should name the fields, and {missing} is not among them"
+            letters.append(lines.letter(at, Reason.NO_HEADER, detail))
+        read = {one.field.casefold() for one in self._declared.read}
+        self._unknown |= {name for name in self._fields if name.casefold() not in read and name != PASSED_OVER}
+        return at
+
+    def _of_fields(self, lines: Lines, rows: Indices, letters: list[Letter]) -> Decoded:
+        reader = _reader(self._declared, self._fields or ())
+        if reader.missing:
+            detail = f"no line above it names the field {reader.missing}"
+            letters += [lines.letter(at, Reason.NO_HEADER, detail) for at in rows.tolist()]
+            rows = rows[:0]
+        found = delimited.read(lines, rows, reader.layout, reader.odd, self._limit)
+        letters += found.letters
+        table, rows = found.table, found.rows
+        if len(rows):
+            table, rows = self._of_this_kind(lines, table, rows, letters)
+        named = {f"t{i}": _column(table, one.field) for i, one in enumerate(self._declared.read)}
+        sql = f'SELECT *, 0 AS "{FAULT}" FROM texts'
+        return self._typed(lines, rows, sql, {"texts": pa.table(named)}, letters)
+
+    def _of_this_kind(
+        self, lines: Lines, table: pa.Table, rows: Indices, letters: list[Letter]
+    ) -> tuple[pa.Table, Indices]:
+        """Leave out lines of another kind, which have another value where this kind has one of a few."""
+        for name, accepted in self._declared.only.items():
+            values = table[name].combine_chunks()
+            is_one = arrays.to_flags(pc.is_in(values, value_set=arrays.from_texts(accepted)))
+            for at in rows[~is_one].tolist():
+                detail = f"its {name} is none of {', '.join(accepted)}"
+                letters.append(lines.letter(at, Reason.OTHER_KIND, detail))
+            table, rows = table.filter(arrays.from_flags(is_one)), rows[is_one]
+        return table, rows
+
+    # -------------------------------------------------------------------------------------------------- values
+
+    def _typed(
+        self, lines: Lines, rows: Indices, texts: str, given: dict[str, pa.Table], letters: list[Letter]
+    ) -> Decoded:
+        declared = self._declared
+        sql = typed_sql(declared.read, declared.computed, declared.schema.event_time, texts)
+        table = self._run(sql, given)
+        faults = arrays.column_to_numpy(table[FAULT], np.int32)
+        if faults.any():
+            misread = np.flatnonzero(faults)
+            pairs = zip(rows[misread].tolist(), faults[misread].tolist(), strict=True)
+            letters += [self._misread(lines, at, fault) for at, fault in pairs]
+            is_good = faults == 0
+            table, rows = table.filter(arrays.from_flags(is_good)), rows[is_good]
+        names = [column.name for column in declared.schema.columns if column.name in table.column_names]
+        return Decoded(table.select(names), rows.astype(np.int64), tuple(sorted(letters, key=lambda x: x.index)))
+
+    def _run(self, sql: str, given: Mapping[str, pa.Table]) -> pa.Table:
+        """Run the SELECT. Were there a line on which it fails, halving finds it: that one is MALFORMED."""
+        [(name, rows)] = given.items()
+        try:
+            return self._engine.table(sql, {name: rows})
+        except (SqlFailed, SumOverflow):
+            if rows.num_rows > 1:
+                middle = rows.num_rows // 2
+                halves = (rows.slice(0, middle), rows.slice(middle))
+                return pa.concat_tables([self._run(sql, {name: half}) for half in halves])
+            none = self._engine.table(sql, {name: rows.slice(0, 0)})
+            fault = np.array([jsonlines.MALFORMED], np.int32)
+            columns = [
+                arrays.from_numpy(fault, f.type) if f.name == FAULT else pa.nulls(1, f.type) for f in none.schema
+            ]
+            return pa.Table.from_arrays(columns, schema=none.schema)
+
+    def _misread(self, lines: Lines, at: int, fault: int) -> Letter:
+        if fault == jsonlines.MALFORMED:
+            is_json = self._declared.format == "json"
+            detail = "it is not a JSON object" if is_json else "its values cannot be computed with"
+            return lines.letter(at, Reason.MALFORMED, detail)
+        if fault >= jsonlines.ROUNDED:
+            field = self._declared.read[fault - jsonlines.ROUNDED].field
+            detail = f"{field} is a number that JSON parsers round: have it written as a text, or declare it DOUBLE"
+            return lines.letter(at, Reason.WRONG_TYPE, detail)
+        is_missing, detail = told(self._declared.read, fault)
+        return lines.letter(at, Reason.MISSING if is_missing else Reason.WRONG_TYPE, detail)
+
+
+class _Reader:
+    """What reads lines of some fields: their layout, and the field that is needed and not among them."""
+
+    def __init__(self, declared: Declaration, fields: tuple[str, ...]) -> None:
+        wanted = {one.field.casefold(): one.field for one in declared.read} | {n.casefold(): n for n in declared.only}
+        plain = [bare(field) for field in fields]
+        names = [wanted.get(name.casefold(), "") if plain.index(name) == at else "" for at, name in enumerate(plain)]
+        needed = [*(one.field for one in declared.read if one.needed), *declared.only]
+        self.missing = next((field for field in needed if field not in names), "")
+        is_log = declared.format == "log"
+        self.layout = Layout(
+            names=tuple(names),
+            brackets=frozenset(at for at, field in enumerate(fields) if is_log and field.startswith("[")),
+            quotes=frozenset(at for at, field in enumerate(fields) if is_log and field.startswith('"')),
+            delimiter=declared.delimiter,
+            is_quoted=declared.format != "tsv",
+            is_doubled=declared.format == "csv",
+            nulls=declared.nulls,
+            least=declared.fields_min if declared.fields and fields == declared.fields else len(fields),
+            more=is_log,
+        )
+        types = {one.field: one.column.type for one in declared.read}
+        self.odd: delimited.Odd = OddLog(self.layout, types) if is_log else OddCsv(self.layout)
+
+
+@lru_cache(maxsize=32)
+def _reader(declared: Declaration, fields: tuple[str, ...]) -> _Reader:
+    return _Reader(declared, fields)
+
+
+def _names(header: bytes, declared: Declaration) -> tuple[str, ...]:
+    text = header.decode("utf-8", "replace")
+    [names] = csv.reader([text], delimiter=declared.delimiter) if declared.format != "tsv" else [text.split("\t")]
+    return tuple(name.strip() for name in names)
+
+
+def _column(table: pa.Table, field: str) -> pa.ChunkedArray:
+    return table[field] if field in table.column_names else pa.nulls(table.num_rows, pa.string())

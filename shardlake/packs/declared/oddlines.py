@@ -1,0 +1,92 @@
+"""Lines whose quotes stand elsewhere than at the edges of fields, one by one.
+
+Servers write what clients send: a user agent may hold quotes, and nothing tells them from those around it. A regular
+expression, made from the fields, reads such a line: what is quoted may hold anything, the rest looks like its type.
+Where the first split that fits is not the last one too, a client's text could pass for fields, and it is not read. RE2
+takes time that grows with the line and not faster.
+"""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import re2
+
+from shardlake.packs.declared.delimited import Layout
+
+_SHAPES: Final[Mapping[str, str]] = {
+    "INTEGER": r"-?[0-9]+",
+    "BIGINT": r"-?[0-9]+",
+    "DOUBLE": r"-?[0-9.]+(?:[eE][-+]?[0-9]+)?",
+}
+_MEMORY: Final = 64 << 20
+
+
+class OddLog:
+    """Reads odd lines of a `log`: `types` are those of the fields that are kept."""
+
+    def __init__(self, layout: Layout, types: Mapping[str, str]) -> None:
+        self._layout, self._types = layout, types
+        options = re2.Options()
+        options.max_mem = _MEMORY
+        self._first: Any = re2.compile(self._expression("?"), options)
+        self._last: Any = re2.compile(self._expression(""), options)
+
+    def __call__(self, line: bytes) -> list[str | None] | None:
+        """Read a line: its pieces that are kept, None if no split fits, or more than one."""
+        text = line.decode()
+        found = self._first.fullmatch(text)
+        if found is None or found.groups() != self._last.fullmatch(text).groups():
+            return None
+        return [self._cell(found[i + 1]) for i in range(len(self._layout.columns()))]
+
+    def _cell(self, text: str | None) -> str | None:
+        if text is None:
+            return None
+        if len(text) > 1 and text[0] == text[-1] == '"':
+            text = text[1:-1]
+        return None if text in self._layout.nulls else text
+
+    def _expression(self, lazy: str) -> str:
+        """Write it so that quoted fields end as early as they can (`lazy` is ?), or as late."""
+        optional = len(self._layout.names) - self._layout.least
+        fields = [self._field(place, name, lazy) for place, name in enumerate(self._layout.names)]
+        needed, others = fields[: len(fields) - optional], fields[len(fields) - optional :]
+        tail = r"(?: .*)?" if self._layout.more else ""
+        for one in reversed(others):
+            tail = rf"(?: {one}{tail})?"
+        return " ".join(needed) + tail + r"[ \r]*"
+
+    def _field(self, place: int, name: str, lazy: str) -> str:
+        if place in self._layout.brackets:
+            return r"(\[[^\] ]*) ([^\] ]*\])" if name else r"\[[^\]]*\]"
+        nulls = "|".join(re.escape(null) for null in self._layout.nulls)
+        kind = _SHAPES.get(self._types.get(name, ""))
+        quoted = rf'".*{lazy}"|' if not self._layout.quotes or place in self._layout.quotes else ""
+        shape = rf"{kind}|{nulls}" if kind and not quoted else rf'{quoted}[^ "]*'
+        return f"({shape})" if name else f"(?:{shape})"
+
+
+class OddCsv:
+    """Reads odd lines of `csv`: Python's reader decides, where it sees no fault."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def __call__(self, line: bytes) -> list[str | None] | None:
+        """Read a line: its pieces that are kept, None if its quotes do not match or it has too few or many fields."""
+        try:
+            [cells] = csv.reader([line.decode()], delimiter=self._layout.delimiter, strict=True)
+        except (csv.Error, ValueError):
+            return None
+        least, most = self._layout.widths()
+        if not least <= len(cells) <= most:
+            return None
+        return self._kept(cells)
+
+    def _kept(self, cells: Sequence[str]) -> list[str | None]:
+        names = self._layout.pieces(self._layout.widths()[1])
+        padded = [*cells, *[None] * (len(names) - len(cells))]
+        kept = [cell for name, cell in zip(names, padded, strict=True) if not name.startswith("#")]
+        return [None if cell in self._layout.nulls else cell for cell in kept]

@@ -1,0 +1,176 @@
+"""A pack that was declared in a folder: its columns, views and queries, and decoders for its lines."""
+
+from collections.abc import Mapping
+from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from shardlake.adapters.engine import Engine
+from shardlake.core.errors import ConfigError, SqlFailed
+from shardlake.core.schema import Column, SourceSchema
+from shardlake.packs import arrays
+from shardlake.packs.declared import declaration
+from shardlake.packs.declared.declaration import Declaration, bare
+from shardlake.packs.declared.decoder import PASSED_OVER, DeclaredDecoder
+from shardlake.packs.declared.values import FAULT, typed_sql
+from shardlake.packs.pack import LINE_BYTES_MAX, Decoder
+
+if TYPE_CHECKING:
+    from shardlake.packs.bots.agents import Agents
+
+_TOLD: Final = (
+    Column("user_agent", "VARCHAR", "the user agent, URL-decoded until it does not change, at most twice"),
+    Column("is_bot", "BOOLEAN", "whether the user agent is that of an automatic client"),
+    Column("bot_category", "VARCHAR", "what the bot is there for; NULL for people"),
+    Column("bot_name", "VARCHAR", "which bot it is; NULL for people"),
+    Column("bot_evidence", "VARCHAR", "the pattern or rule that told; NULL for people"),
+)
+_PLAIN: Final = {
+    "VARCHAR": pa.string(),
+    "BIGINT": pa.int64(),
+    "INTEGER": pa.int32(),
+    "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us"),
+    "DATE": pa.date32(),
+}
+
+
+class DeclaredPack:
+    """The pack in a folder. See `shardlake.packs.pack.Pack` for the contract."""
+
+    def __init__(self, folder: Traversable, name: str) -> None:
+        """Read the folder of the pack that is called `name`, unless it names itself. Raises: ConfigError."""
+        self._declared = declaration.load(folder, name)
+        self.name = self._declared.name
+        self.schema = _schema(self._declared)
+        self.views: Mapping[str, str] = _texts(folder, "views")
+        self.queries: Mapping[str, str] = _texts(folder, "queries")
+        self.optional = self._declared.optional
+        if unknown := self.optional - self.views.keys():
+            raise ConfigError(f"{folder}: optional names {min(unknown)}, which is no view in its folder views")
+        self.derived: Mapping[str, tuple[str, ...]] = _derived(self._declared)
+        self.sort_keys = self._declared.sort
+        self.stream_fields = self._declared.fields
+        self._agents = _agents() if self._declared.user_agent else None
+        self._engine: Engine | None = None
+        self._events = pa.schema([(c.name, _arrow_type(c)) for c in self.schema.columns])
+
+    def bucket_key(self, object_name: str) -> str | None:
+        """Give what the groups of the declared pattern find in an object's name."""
+        pattern = self._declared.bucket
+        found = pattern.search(object_name) if pattern else None
+        return ".".join(part or "" for part in found.groups()) or found[0] if found else None
+
+    def open(
+        self,
+        origin: str,  # noqa: ARG002 - a line says all there is to say, whatever its file is called
+        fields: tuple[str, ...] | None = None,
+        *,
+        line_bytes_max: int = LINE_BYTES_MAX,
+    ) -> Decoder:
+        """Make a decoder for a file called `origin`, or for lines without a header that have these fields.
+
+        Raises: ConfigError.
+        """
+        declared = self._declared
+        if declared.format == "json":
+            if fields:
+                raise ConfigError(f"source.fields is set, and the lines of {self.name} are JSON, which name their own")
+            named: tuple[str, ...] | None = ()
+        elif fields is None:
+            named = None if declared.has_header else declared.fields
+        else:
+            named = self._checked(fields)
+        if self._engine is None:
+            self._engine = Engine(threads=1)
+            self._try(self._engine)
+        return DeclaredDecoder(declared, self._engine, named, line_bytes_max=line_bytes_max)
+
+    def enrich(self, rows: pa.Table) -> pa.Table:
+        """Classify user agents, each distinct one once."""
+        columns = {name: rows[name] for name in rows.column_names}
+        if self._agents is not None:
+            raw = rows[self._declared.user_agent].dictionary_encode().combine_chunks()
+            if isinstance(raw, pa.ChunkedArray):  # what a column of no chunks stays
+                raw = pa.DictionaryArray.from_arrays(pa.nulls(0, pa.int32()), arrays.from_texts(()))
+            columns |= self._agents.columns(raw)
+        ordered = [columns[name].cast(kind) for name, kind in zip(self._events.names, self._events.types, strict=True)]
+        return pa.Table.from_arrays(ordered, schema=self._events)
+
+    def _try(self, engine: Engine) -> None:
+        """Compute the columns over no rows, so that a wrong pattern is told at once. Raises: ConfigError."""
+        none = pa.table({f"t{i}": pa.nulls(0, pa.string()) for i in range(len(self._declared.read))})
+        for one in self._declared.computed:
+            rows = f'SELECT *, 0 AS "{FAULT}" FROM texts'
+            try:
+                engine.table(typed_sql(self._declared.read, (one,), self.schema.event_time, rows), {"texts": none})
+            except SqlFailed as error:
+                raise ConfigError(
+                    f"pack {self.name}: columns.{one.column.name}.is cannot be computed: {error}"
+                ) from error
+
+    def _checked(self, fields: tuple[str, ...]) -> tuple[str, ...]:
+        if not fields:
+            raise ConfigError(f"source.fields is not set: name the fields of {self.name}'s lines, in their order")
+        known = {one.field.casefold() for one in self._declared.read} | {n.casefold() for n in self._declared.only}
+        plain = [bare(field).casefold() for field in fields]
+        declared = {bare(field).casefold() for field in self._declared.fields}
+        for field, name in zip(fields, plain, strict=True):
+            if name not in known | declared | {PASSED_OVER}:
+                names = ", ".join(sorted({one.field for one in self._declared.read}))
+                raise ConfigError(f"{self.name} has no field {field!r}; accepted: {names}, and - to pass one over")
+        needed = [one.field for one in self._declared.read if one.needed]
+        if missing := [field for field in [*needed, *self._declared.only] if field.casefold() not in plain]:
+            raise ConfigError(f"source.fields lacks {missing[0]}, without which a line of {self.name} says nothing")
+        return fields
+
+
+def _agents() -> "Agents":
+    from shardlake.packs.bots.agents import Agents  # noqa: PLC0415 - patterns, for those whose lines have user agents
+
+    return Agents()
+
+
+def _schema(declared: Declaration) -> SourceSchema:
+    if not declared.user_agent:
+        return declared.schema
+    names = {c.name.lower() for c in declared.schema.columns}
+    if taken := [c.name for c in _TOLD if c.name in names]:
+        raise ConfigError(f"pack {declared.name}: the column {taken[0]} is made of user_agent: call yours otherwise")
+    given = declared.schema
+    return SourceSchema(given.name, given.columns + _TOLD, given.event_time, given.event_id)
+
+
+def _derived(declared: Declaration) -> dict[str, tuple[str, ...]]:
+    """Tell which columns repeat what others hold: computed ones, those of one field, and parts of a nested one."""
+    derived = {one.column.name: one.origins for one in declared.computed}
+    for one in declared.read:
+        others = [o.column.name for o in declared.read if o is not one and _overlap(o.field, one.field)]
+        if others:
+            derived[one.column.name] = tuple(others)
+    return derived | ({"user_agent": (declared.user_agent,)} if declared.user_agent else {})
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith((f"{other}.", f"{other}[")) or other.startswith((f"{one}.", f"{one}["))
+
+
+def _arrow_type(column: Column) -> pa.DataType:
+    if column.decimal is not None:
+        return pa.decimal128(*column.decimal)
+    if column in _TOLD and column.type == "VARCHAR":
+        return pa.dictionary(pa.int32(), pa.string())
+    return _PLAIN[column.type]
+
+
+def _texts(folder: Traversable, kind: str) -> Mapping[str, str]:
+    inside = folder.joinpath(kind)
+    if not inside.is_dir():
+        return {}
+    files = [f for f in inside.iterdir() if f.name.endswith(".sql") and not f.name.startswith(".")]
+    try:
+        return {f.name.removesuffix(".sql"): f.read_text("utf-8") for f in sorted(files, key=lambda f: f.name)}
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"a file of {inside} is not UTF-8: write it again") from error

@@ -1,0 +1,136 @@
+"""Texts to typed values, in one SELECT over whole columns, which also says what is not of its type.
+
+A value is taken as it is or not at all: nothing is rounded, cut or guessed.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from shardlake.core.sql import identifier
+from shardlake.packs.declared.declaration import Computed, Read
+
+FAULT: Final = "#fault"
+_EPOCH_MS_MIN: Final = 100_000_000_000  # as seconds that is the year 5138, as milliseconds 1973
+_NAMES: Final = {
+    "BOOLEAN": "true or false",
+    "INTEGER": "an integer of 32 bits",
+    "BIGINT": "an integer of 64 bits",
+    "DOUBLE": "a finite number",
+    "DATE": "a date",
+    "TIMESTAMP": "a time",
+    "VARCHAR": "a text",
+}
+_FIRST: Final = "TIMESTAMP '0001-01-01'"
+_LAST: Final = "TIMESTAMP '9999-12-31 23:59:59.999999'"
+_OFFSET: Final = r"[-+](0\d|1[0-4])(:?[0-5]\d)?"
+_ISO: Final = rf"\d{{4}}-\d{{2}}-\d{{2}}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{{1,9}})?)?( ?(Z|UTC|{_OFFSET}))?)?"
+_WRITTEN: Final = r"\S*[0-9](.*\S)?"  # strptime passes over blanks, and takes "infinity" and "epoch" by any pattern
+
+
+def typed_sql(read: Sequence[Read], computed: Sequence[Computed], event_time: str, rows: str) -> str:
+    """Write the SELECT that makes values of texts.
+
+    `rows` is SQL that gives a column `t0`, `t1` and so on for each of `read`, and `#fault`, which is 0 for rows that
+    have texts. The result has the columns of `read` and `computed` by their names, and `#fault`: 0, or what was there,
+    or 1 + 2i where the i-th column is missing, or 2 + 2i where it is not of its type.
+    """
+    values = ", ".join(f"{_value(one, f't{i}')} AS v{i}" for i, one in enumerate(read))
+    texts = ", ".join(f"t{i}" for i in range(len(read)))
+    faults = " ".join(_faults(i, one, event_time) for i, one in enumerate(read))
+    named = ", ".join(f"v{i} AS {identifier(one.column.name)}" for i, one in enumerate(read))
+    fault = f'CASE WHEN "{FAULT}" <> 0 THEN "{FAULT}" {faults} ELSE 0 END AS "{FAULT}"'
+    sql = f'SELECT {named}, {fault} FROM (SELECT {values}, {texts}, "{FAULT}" FROM ({rows}))'
+    if not computed:
+        return sql
+    more = ", ".join(f"{_computed(one)} AS {identifier(one.column.name)}" for one in computed)
+    return f"SELECT *, {more} FROM ({sql})"
+
+
+def _computed(one: Computed) -> str:
+    found = f"TRY(CAST({one.sql} AS {one.column.type}))"
+    return _bounded(found) if one.column.type in ("TIMESTAMP", "DATE") else found
+
+
+def told(read: Sequence[Read], fault: int) -> tuple[bool, str]:
+    """Say what a fault from 1 up is: whether something is missing, and the sentence."""
+    at, is_type = divmod(fault - 1, 2)
+    one = read[at]
+    if not is_type:
+        return True, f"{one.field} is missing"
+    name = _NAMES.get(one.column.type) or f"a {one.column.type} as it stands"
+    if one.time not in ("", "iso"):
+        name += f" written as {one.time}"
+    return False, f"{one.field} is not {name}"
+
+
+def _faults(at: int, one: Read, event_time: str) -> str:
+    is_time = one.column.name == event_time
+    missing = f"WHEN t{at} IS NULL THEN {1 + 2 * at} " if one.needed else ""
+    early = f" OR v{at} < TIMESTAMP '1970-01-01'" if is_time else ""
+    if one.column.type == "VARCHAR":
+        return missing
+    return f"{missing}WHEN t{at} IS NOT NULL AND (v{at} IS NULL{early}) THEN {2 + 2 * at}"
+
+
+def _value(one: Read, text: str) -> str:
+    kind = one.column.type
+    if kind == "VARCHAR":
+        return text
+    if kind in ("INTEGER", "BIGINT"):
+        return f"CASE WHEN regexp_full_match({text}, '[-+]?[0-9]+') THEN TRY_CAST({text} AS {kind}) END"
+    if kind == "DOUBLE":
+        return _double(text)
+    if kind == "BOOLEAN":
+        return f"CASE WHEN lower({text}) IN ('true', 'false', '1', '0') THEN TRY_CAST({text} AS BOOLEAN) END"
+    if decimal := one.column.decimal:
+        return _decimal(text, kind, decimal[1])
+    return _time(one, text)
+
+
+def _double(text: str) -> str:
+    number = f"TRY_CAST({text} AS DOUBLE)"
+    shape = r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?"
+    return f"CASE WHEN regexp_full_match({text}, '{shape}') AND isfinite({number}) THEN {number} END"
+
+
+def _decimal(text: str, kind: str, scale: int) -> str:
+    """Take digits that fit; and what a JSON number of few digits became when it was written with an exponent."""
+    digits = rf"[-+]?[0-9]+(\.[0-9]{{0,{scale}}}0*)?" if scale else r"[-+]?[0-9]+(\.0*)?"
+    power = r"[-+]?[0-9]+(\.[0-9]+)?[eE][-+]?[0-9]+"
+    number = f"TRY_CAST(TRY_CAST({text} AS DOUBLE) AS {kind})"
+    return (
+        f"CASE WHEN regexp_full_match({text}, '{digits}') THEN TRY_CAST({text} AS {kind})"
+        f" WHEN regexp_full_match({text}, '{power}') AND CAST({number} AS DOUBLE) = TRY_CAST({text} AS DOUBLE)"
+        f" THEN {number} END"
+    )
+
+
+def _time(one: Read, text: str) -> str:
+    found = _instant(one.time, text)
+    if one.column.type == "DATE":
+        return f"CAST({found} AS DATE)"
+    return found
+
+
+def _instant(time: str, text: str) -> str:
+    if time == "iso":
+        found = f"CASE WHEN regexp_full_match({text}, '{_ISO}') THEN TRY_CAST({text} AS TIMESTAMPTZ) END"
+        return _bounded(f"CAST({found} AS TIMESTAMP)")
+    if "%" in time:
+        pattern = time.replace("'", "''")
+        sane = f"regexp_full_match({text}, '{_WRITTEN}')"
+        if "%z" in time:
+            sane += f" AND regexp_matches({text}, '{_OFFSET}')"
+        found = f"CASE WHEN {sane} THEN try_strptime({text}, '{pattern}') END"
+        return _bounded(f"CAST({found} AS TIMESTAMP)")
+    micros = {"s": "1000000", "ms": "1000", "us": "1", "ns": "0.001"}
+    number = (
+        f"CASE WHEN regexp_full_match({text}, '[0-9]{{1,19}}(\\.[0-9]*)?') THEN TRY_CAST({text} AS DECIMAL(28, 9)) END"
+    )
+    scale = micros.get(time) or f"(CASE WHEN {number} >= {_EPOCH_MS_MIN} THEN 1000 ELSE 1000000 END)"
+    return _bounded(f"make_timestamp(TRY_CAST(floor({number} * {scale}) AS BIGINT))")
+
+
+def _bounded(found: str) -> str:
+    """Leave out what no date can name."""
+    return f"CASE WHEN {found} BETWEEN {_FIRST} AND {_LAST} THEN {found} END"
