@@ -13,6 +13,7 @@ BENCHMARKS: Final = {
     "peers": "records per CPU-second of a Kinesis worker, against kinesis-python's and async-kinesis's consumers",
     "shards_memory": "how much more memory a worker takes for 100 shards than for one",
     "freshness": "seconds from a put until an answer has it, with a worker that flushes every second",
+    "behaviour": "who is flagged as a bot by behaviour, rightly and wrongly, among real requests and generated ones",
     "query": "a new process that answers the top 50 of a day, against a new process of plain DuckDB",
 }
 

@@ -10,7 +10,8 @@ import click
 import msgspec
 
 from shardlake.app.output import show_table
-from shardlake.app.text import cell, plain, utc
+from shardlake.app.text import cell, plain
+from shardlake.app.times import AS_STORED, Zone
 from shardlake.core.errors import QueryRefused
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def cut_text(cut: Mapping[int, int]) -> str:
     return " ".join(f"{lane}:{n}" for lane, n in sorted(cut.items())) or "nothing"
 
 
-def certificate_line(certificate: "Certificate") -> str:
-    """Say in one line what an answer covers.
+def certificate_line(certificate: "Certificate", zone: Zone = AS_STORED) -> str:
+    """Say in one line what an answer covers, with times in a zone.
 
     Example: `cut 0:57 · seam 0:40 · newest event 2026-03-01 10:59:58 UTC · exact`
     """
@@ -47,7 +48,11 @@ def certificate_line(certificate: "Certificate") -> str:
         for count, what in ((certificate.letters, "dead letter"), (certificate.gaps, "gap"))
         if count
     ]
-    parts = [f"cut {cut_text(certificate.cut)}", f"seam {seam}", f"newest event {utc(certificate.newest_event_us)}"]
+    parts = [
+        f"cut {cut_text(certificate.cut)}",
+        f"seam {seam}",
+        f"newest event {zone.text(certificate.newest_event_us)}",
+    ]
     return " · ".join([*parts, _CLASSES[weakest], *notes])
 
 
@@ -56,8 +61,8 @@ def sampling_line(rate: float) -> str:
     return f"the source holds {rate:g} % of the requests; nothing is scaled"
 
 
-def certificate_facts(certificate: "Certificate") -> dict[str, Any]:
-    """Write a certificate as names and values, for people."""
+def certificate_facts(certificate: "Certificate", zone: Zone = AS_STORED) -> dict[str, Any]:
+    """Write a certificate as names and values, for people, with times in a zone."""
     facts = {
         "cut": cut_text(certificate.cut),
         "commits": " ".join(f"{lane}:{commit}" for lane, commit in sorted(certificate.commits.items())),
@@ -65,7 +70,7 @@ def certificate_facts(certificate: "Certificate") -> dict[str, Any]:
         "duplicates": f"{certificate.duplicates:,} seen again and not counted (scope: {certificate.dedup_scope})",
         "dead letters": f"{certificate.letters:,}",
         "gaps": certificate.gaps,
-        "newest event": utc(certificate.newest_event_us),
+        "newest event": zone.text(certificate.newest_event_us),
     }
     for view in certificate.views:
         facts[f"view {view.name}"] = (
@@ -95,7 +100,12 @@ def write_table(answer: "Rows", limit: int) -> None:
     shown = answer.rows[:limit] if limit else answer.rows
     show_table(answer.columns, shown)
     if len(shown) < len(answer.rows):
-        click.secho(f"{len(answer.rows) - len(shown):,} more rows; --limit 0 shows all", dim=True)
+        click.secho(more_line(len(answer.rows) - len(shown)), dim=True)
+
+
+def more_line(count: int) -> str:
+    """Say how many rows a table leaves out."""
+    return f"{count:,} more rows; --limit 0 shows all"
 
 
 def lines(answer: "Rows", how: str) -> Iterator[str]:

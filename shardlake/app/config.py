@@ -1,5 +1,6 @@
 """The configuration: flag > `SHARDLAKE_*` > `shardlake.toml` > default, and where each value came from."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,16 @@ import msgspec
 
 from shardlake.adapters import settings_file
 from shardlake.adapters.s3.place import is_s3
-from shardlake.app.settings import ENV_PREFIX, Config, Setting, sections, settings
+from shardlake.app.settings import ENV_PREFIX, Config, Setting, SourceSettings, sections, settings
 from shardlake.core.errors import ConfigError
 
 DEFAULT: Final = "default"
 CONFIG_ENV: Final = "SHARDLAKE_CONFIG"
 # Variables of the tests and of crash injection: they look like settings and are none.
 NOT_SETTINGS: Final = (CONFIG_ENV, "SHARDLAKE_TEST_DATA", "SHARDLAKE_CRASH_AT")
-PATHS: Final = ("root", "source.path", "views.folder")
+PATHS: Final = ("root", "source.path", "views.folder", "lookups.folder", "query.folder")
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,15 @@ def load(
         values[key] = Value(_located(settings()[key], _checked(key, value, origin), base), origin)
     for key, text, origin in (*_from_environment(environ, _key_names(values, environ, flags)), *_from_flags(flags)):
         values[key] = Value(_located(settings()[key], _parsed(key, text, origin), folder), origin)
+    if values["source.name"].origin == DEFAULT:
+        values["source.name"] = Value(_source_name(str(values["source.pack"].value)))
     return Resolved(_config(values), values, path)
+
+
+def _source_name(pack: str) -> str:
+    """Call a source like its pack, unless it is told otherwise; both kinds of CloudFront logs have one name."""
+    name = Path(pack).name.lower()
+    return SourceSettings().name if name.startswith(SourceSettings().name) or not _NAME.fullmatch(name) else name
 
 
 def _named(environ: Mapping[str, str], folder: Path) -> Path | None:
@@ -130,7 +141,8 @@ def _converted(setting: Setting, value: Any, origin: str, *, strict: bool) -> An
 
 def _located(setting: Setting, value: Any, base: Path) -> Any:
     """Make a path absolute: one in the file is relative to the file, any other to the working directory."""
-    if setting.key not in PATHS or not value or is_s3(str(value)):
+    is_path = setting.key in PATHS or (setting.key == "source.pack" and "/" in value)
+    if not is_path or not value or is_s3(str(value)):
         return value
     return str(base.absolute() / Path(value).expanduser())
 

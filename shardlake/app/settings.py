@@ -22,9 +22,15 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where events come from."""
 
     name: Annotated[
-        str, _about("name of the source in the journal; not to be changed later", pattern="^[a-z][a-z0-9_]{0,31}$")
+        str,
+        _about(
+            "name of the source in the journal, by default its pack's; not to be changed later",
+            pattern="^[a-z][a-z0-9_]{0,31}$",
+        ),
     ] = "cloudfront"
-    pack: Annotated[str, _about("what kind of data it is")] = "cloudfront"
+    pack: Annotated[
+        str, _about("what kind of data it is: a pack that comes with Shardlake, or the path of a pack's folder")
+    ] = "cloudfront"
     path: Annotated[
         str, _about("a folder (with all below it), a file, or a glob pattern of log files, also s3://bucket/prefix")
     ] = ""
@@ -76,13 +82,33 @@ class ViewSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Which views are kept."""
 
     folder: Annotated[str, _about("folder of your own views, one .sql file each, beside those of the pack")] = "views"
-    use: Annotated[tuple[str, ...], _about('names of the views to keep, or "all"')] = (ALL_VIEWS,)
+    use: Annotated[
+        tuple[str, ...],
+        _about('names of the views to keep; "all" means all but the optional ones, which are named beside it'),
+    ] = (ALL_VIEWS,)
+
+
+class LookupSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which reference data is joined to events when they are read."""
+
+    folder: Annotated[str, _about("folder of the files that declare lookups, one .toml file each")] = "lookups"
 
 
 class QuerySettings(msgspec.Struct, frozen=True, kw_only=True):
     """How queries run."""
 
     threads: Annotated[int, _about("threads of one query", ge=1, le=1024)] = 2
+    timezone: Annotated[
+        str,
+        _about(
+            "time zone in which tables, csv and plots show times: UTC, local, a name such as Europe/Berlin, or an"
+            " offset such as +05:30",
+            min_length=1,
+        ),
+    ] = "UTC"
+    folder: Annotated[str, _about("folder of your own saved queries, one .sql file each, beside those of the pack")] = (
+        "queries"
+    )
 
 
 class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +144,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     storage: StorageSettings = StorageSettings()
     protect: ProtectSettings = ProtectSettings()
     views: ViewSettings = ViewSettings()
+    lookups: LookupSettings = LookupSettings()
     query: QuerySettings = QuerySettings()
     batch: BatchSettings = BatchSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -10,6 +10,7 @@ from shardlake.adapters.clock import SystemClock
 from shardlake.adapters.engine import Engine
 from shardlake.adapters.kinesis.client import AwsSettings, KinesisClient
 from shardlake.adapters.kinesis.port import KinesisReader
+from shardlake.app.columns import fix_columns
 from shardlake.app.logs import Log
 from shardlake.app.metrics import CountedReads, Meter, TimedCommitter
 from shardlake.app.opening import Progress, fix_source, lane_context
@@ -79,7 +80,7 @@ def opened_worker(
     """
     pack, limits, clock, told = load_pack(config), config.limits, SystemClock(), Told(progress)
     fields = config.source.fields or pack.stream_fields
-    pack.open("", fields)  # wrong fields are told before anything is read
+    pack.open("", fields)  # wrong fields and lookups are told before anything is read
     meter = progress.meter
     with (
         lane_context(config, clock) as context,
@@ -87,6 +88,7 @@ def opened_worker(
         _threads(limits.fetch_threads_max) as executor,
         _source(config, context, executor, told) as source,
     ):
+        fix_columns(context.journal, config.source.name, pack.schema)
         views = list(compiled_views(config).values())
 
         def committer_of(lane: Lane, pulse: Callable[[], None]) -> Committer:
@@ -153,7 +155,12 @@ def _settings(config: Config, context: LaneContext, api: KinesisReader) -> Kines
             f"source.path ({source.path}) and source.stream ({source.stream}) are both set: keep one of them"
         )
     pinned_us = context.clock.now_us() if source.start == "latest" else 0
-    wanted = {"pack": source.pack, "stream": stream.arn, "created": str(stream.created_us), _PINNED: str(pinned_us)}
+    wanted = {
+        "pack": load_pack(config).name,
+        "stream": stream.arn,
+        "created": str(stream.created_us),
+        _PINNED: str(pinned_us),
+    }
     stored = fix_source(context.journal, config, wanted)
     return KinesisSettings(source.name, source.stream, source.on_gap, int(stored[_PINNED]))
 

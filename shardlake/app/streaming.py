@@ -18,6 +18,7 @@ from shardlake.adapters.clock import SystemClock, random_name
 from shardlake.adapters.engine import Engine
 from shardlake.adapters.s3.place import Place, is_s3
 from shardlake.app import compose
+from shardlake.app.columns import fix_columns
 from shardlake.app.logs import Log
 from shardlake.app.metrics import TimedCommitter, told
 from shardlake.app.opening import Progress, fix_source, lane_context
@@ -121,12 +122,14 @@ def opened(config: Config, protection: Protection, stop: Callable[[], bool], pro
     Raises: as the journal, the object storage and `Lane.take`.
     """
     pack, limits, clock = load_pack(config), config.limits, SystemClock()
+    pack.open("", config.source.fields or None)  # wrong fields and lookups are told before anything is read
     source = FileSource(file_settings(config), pack.bucket_key, limits, compose.source_store(config))
     with lane_context(config, clock) as context, closing(Engine(threads=1)) as engine:
-        fixed = {"pack": config.source.pack, "buckets": str(config.source.buckets)}
+        fixed = {"pack": pack.name, "buckets": str(config.source.buckets)}
         if is_s3(config.source.path):
             fixed["bucket"] = config.source.path.split("/")[2]
         fix_source(context.journal, config, fixed)
+        fix_columns(context.journal, config.source.name, pack.schema)
         lane = Lane.take(context, LANE, random_name(), config.source.name)
         views = list(compiled_views(config).values())
         committer = TimedCommitter(progress.meter, clock, lane, context.store, pack.schema, views, engine, limits)

@@ -46,21 +46,27 @@ def named_views(config: Config, names: Sequence[str]) -> list[CompiledView]:
 
 def compile_all(config: Config) -> Mapping[str, CompiledView]:
     """Compile the views in use. Raises: ViewRefused, ConfigError."""
+    from shardlake.app.trial import Trial
     from shardlake.core.compiler import compile_view
 
     pack = load_pack(config)
-    chosen = _chosen(config, _joined(config, pack.views))
-    return {name: compile_view(name, sql, pack.schema) for name, sql in sorted(chosen.items())}
+    chosen = _chosen(config, _joined(config, pack.views), pack.optional)
+    trial = Trial(pack.schema)
+    return {name: trial.passed(compile_view(name, sql, pack.schema)) for name, sql in sorted(chosen.items())}
 
 
 def load_pack(config: Config) -> "Pack":
-    """Make the pack of the source. Raises: ConfigError for a name that there is none of."""
+    """Make the pack of the source, with the lookups that are joined to it.
+
+    Raises: ConfigError for a name that there is none of, or a lookup that does not fit.
+    """
     from shardlake.app.guard import arrow_without_pandas
 
     arrow_without_pandas()
+    from shardlake.packs.lookups import with_lookups
     from shardlake.packs.registry import load
 
-    return load(config.source.pack)
+    return with_lookups(load(config.source.pack), config.lookups.folder)
 
 
 def own_views(config: Config) -> Mapping[str, str]:
@@ -95,13 +101,20 @@ def _joined(config: Config, packed: Mapping[str, str]) -> dict[str, str]:
     return {**packed, **own}
 
 
-def _chosen(config: Config, views: Mapping[str, str]) -> Mapping[str, str]:
-    if config.views.use == (ALL_VIEWS,):
-        return views
-    for name in config.views.use:
+def _chosen(config: Config, views: Mapping[str, str], optional: frozenset[str]) -> Mapping[str, str]:
+    """The views that `views.use` names, where "all" stands for all but the optional ones. Raises: ConfigError."""
+    named = [name for name in config.views.use if name != ALL_VIEWS]
+    for name in named:
         if name not in views:
-            raise ConfigError(f"views.use names {name}, which is no view; there are: {', '.join(sorted(views))}")
-    return {name: views[name] for name in config.views.use}
+            accepted = ", ".join((ALL_VIEWS, *sorted(views)))
+            raise ConfigError(f"views.use names {name}, which is no view; accepted: {accepted}")
+    usual = [name for name in views if name not in optional] if ALL_VIEWS in config.views.use else []
+    return {name: views[name] for name in (*usual, *named)}
+
+
+def optional_views(config: Config) -> list[str]:
+    """The pack's views that are kept only if `views.use` names them, and that it does not name. Raises: ConfigError."""
+    return sorted(load_pack(config).optional - set(config.views.use))
 
 
 def _key(config: Config) -> str:
@@ -115,8 +128,12 @@ def _key(config: Config) -> str:
 
 
 def _ingredients(config: Config) -> Iterator[Path]:
-    """Our own views, and the sources of the packs' schemas and views and of the compiler: a few hundred kB in all."""
+    """Our own views and lookups, and the sources of packs' schemas and views and of the compiler: a few hundred kB."""
     yield from _own(config)
+    yield from sorted(path for path in Path(config.lookups.folder).glob("*.toml") if path.is_file())
     for folder in (_PACKS, _CORE / "compiler", _CORE / "algebra"):
-        yield from sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".sql"})
+        yield from sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".sql", ".toml"})
+    if "/" in config.source.pack:
+        folder = Path(config.source.pack)
+        yield from sorted(path for path in (folder / "pack.toml", *folder.glob("views/*.sql")) if path.is_file())
     yield from (_CORE / "view.py", _CORE / "schema.py")

@@ -8,7 +8,7 @@ which views people want of them. It knows nothing of shards, chunks or commits. 
     events = pack.enrich(decoded.rows)       # the source's schema, in its order
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -32,6 +32,9 @@ class Reason(StrEnum):
     LINE_TOO_LONG = "line_too_long"
     NO_HEADER = "no_header"
     TRUNCATED_GZIP = "truncated_gzip"
+    MALFORMED = "malformed"
+    MISSING = "missing"
+    OTHER_KIND = "other_kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,19 @@ class Pack(Protocol):
         """The SQL text of the pack's views, by name."""
 
     @property
-    def derived(self) -> Mapping[str, str]:
-        """Columns that repeat what is in another one, derived -> origin: protecting the origin protects them too."""
+    def optional(self) -> frozenset[str]:
+        """The views that `views.use = ["all"]` leaves out, because not everybody wants to pay for them."""
+
+    @property
+    def queries(self) -> Mapping[str, str]:
+        """The SQL text of the pack's saved queries, by name.
+
+        Each begins with `-- description: ` and `-- views: `, which names the views that it needs, and is one SELECT.
+        """
+
+    @property
+    def derived(self) -> Mapping[str, Sequence[str]]:
+        """Columns that repeat what is in others, derived -> origins: protecting an origin protects them too."""
 
     @property
     def sort_keys(self) -> tuple[str, ...]:

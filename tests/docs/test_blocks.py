@@ -16,10 +16,24 @@ from shardlake.app.demo.report import Verdict
 from shardlake.app.main import run
 from shardlake.core.compiler import compile_view
 from shardlake.packs.cloudfront.schema import SCHEMA
+from shardlake.packs.declared import declaration
 
 REQUESTS = 1_500
 LONG_AGO = 1_700_000_000
-KINDS = ("console", "ini", "json", "mermaid", "python", "sql view", "text", "toml", "toml shardlake.toml")
+SETTINGS = ("toml", "toml shardlake.toml")
+KINDS = (
+    "console",
+    "ini",
+    "json",
+    "mermaid",
+    "python",
+    "sql",
+    "sql view",
+    "text",
+    "toml pack",
+    "toml lookup",
+    *SETTINGS,
+)
 RUNNING = ("README.md", "docs/operations.md")
 
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -118,11 +132,18 @@ def test_shown_views_compile_and_are_those_that_are_shipped(root: Path) -> None:
 
 
 def test_shown_settings_are_accepted(root: Path, tmp_path: Path) -> None:
-    shown = [block.text for path in documents(root) for block in blocks(path) if block.kind.startswith("toml")]
+    shown = [block.text for path in documents(root) for block in blocks(path) if block.kind in SETTINGS]
     assert shown
     for text in shown:
         (tmp_path / "shardlake.toml").write_text(text, "utf-8")
-        assert load({}, {}, tmp_path).config.source.path == str(tmp_path / "logs")
+        load({}, {}, tmp_path)
+
+
+def test_shown_packs_are_accepted(root: Path) -> None:
+    shown = [block.text for path in documents(root) for block in blocks(path) if block.kind.startswith("toml pack")]
+    assert shown
+    for text in shown:
+        declaration.parse(text, "shown", "shown")
 
 
 def test_the_shown_verdict_is_written_as_the_demo_writes_it(root: Path) -> None:

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from shardlake.adapters.disk import translated
 from shardlake.app.cli import Group, Invocation, pass_invocation
 from shardlake.app.text import printable, printable_lines
-from shardlake.app.viewset import compiled_views, load_pack, named_views
+from shardlake.app.viewset import compiled_views, load_pack, named_views, optional_views
 from shardlake.core.errors import ConfigError
 from shardlake.core.view import CompiledView
 
@@ -21,10 +22,15 @@ def views() -> None:
 @views.command("list")
 @pass_invocation
 def list_(invocation: Invocation) -> None:
-    """List the views that can be asked, with their columns."""
+    """List the views that can be asked, with their columns, and name the optional ones that are not in use."""
     found = compiled_views(invocation.config)
+    optional = optional_views(invocation.config)
     rows = [(v.name, ", ".join(o.name for o in v.outputs), v.description) for v in found.values()]
-    invocation.output.table(("view", "columns", "description"), rows, {"views": [_told(v) for v in found.values()]})
+    told = {"views": [_told(v) for v in found.values()], "optional": optional}
+    invocation.output.table(("view", "columns", "description"), rows, told)
+    if optional:
+        use = msgspec.json.encode((*invocation.config.views.use, optional[0])).decode().replace(",", ", ")
+        invocation.output.note(f"optional, not in use: {', '.join(optional)}; to keep one, set views.use = {use}")
 
 
 @views.command(short_help="Show the three SQL forms of a view.")
@@ -40,6 +46,7 @@ def show(invocation: Invocation, name: str) -> None:
 @pass_invocation
 def check(invocation: Invocation, file: Path) -> None:
     """Compile the view in a .sql file without using it; a refusal says where, why, and what to write instead."""
+    from shardlake.app.trial import Trial
     from shardlake.core.compiler import compile_view
 
     try:
@@ -47,7 +54,8 @@ def check(invocation: Invocation, file: Path) -> None:
             sql = file.read_text("utf-8")
     except FileNotFoundError as error:
         raise ConfigError(f"there is no file {file}: check the path") from error
-    view = compile_view(file.stem, sql, load_pack(invocation.config).schema)
+    schema = load_pack(invocation.config).schema
+    view = Trial(schema).passed(compile_view(file.stem, sql, schema))
     _write(invocation, view, f"{file}: accepted")
 
 

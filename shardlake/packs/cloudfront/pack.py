@@ -14,7 +14,8 @@ from shardlake.packs.cloudfront import header, names, realtime, schema
 from shardlake.packs.cloudfront.decoder import LogDecoder
 from shardlake.packs.pack import LINE_BYTES_MAX, Decoder
 
-VIEWS: Final = ("bandwidth", "bots", "viewers")
+VIEWS: Final = ("bandwidth", "bots", "sessions", "viewers")
+QUERIES: Final = ("bandwidth_by_edge", "suspects", "top_viewers")
 
 
 class CloudFront:
@@ -22,13 +23,14 @@ class CloudFront:
 
     name = "cloudfront"
     schema: SourceSchema = schema.SCHEMA
-    derived: Mapping[str, str] = MappingProxyType({"user_agent": "cs_user_agent"})
+    derived: Mapping[str, tuple[str, ...]] = MappingProxyType({"user_agent": ("cs_user_agent",)})
     sort_keys: tuple[str, ...] = ("distribution", "event_time")
     stream_fields: tuple[str, ...] = header.STANDARD_FIELDS
+    optional: frozenset[str] = frozenset({"sessions"})
 
     def __init__(self) -> None:
-        folder = resources.files("shardlake.packs.cloudfront").joinpath("views")
-        self.views: Mapping[str, str] = {v: folder.joinpath(f"{v}.sql").read_text("utf-8") for v in VIEWS}
+        self.views: Mapping[str, str] = _texts("views", VIEWS)
+        self.queries: Mapping[str, str] = _texts("queries", QUERIES)
         self._agents = Agents()
 
     def bucket_key(self, object_name: str) -> str | None:
@@ -76,3 +78,8 @@ class CloudFrontRealtime(CloudFront):
         """
         chosen = realtime.REALTIME_FIELDS if fields is None else realtime.checked(fields)
         return LogDecoder(origin, chosen, line_bytes_max=line_bytes_max, dialect=realtime.REALTIME)
+
+
+def _texts(kind: str, names: tuple[str, ...]) -> Mapping[str, str]:
+    folder = resources.files("shardlake.packs.cloudfront").joinpath(kind)
+    return {name: folder.joinpath(f"{name}.sql").read_text("utf-8") for name in names}
