@@ -11,12 +11,12 @@ import click
 import pytest
 from rich.cells import cell_len
 
-from shardlake.app.bars import Bars, _above, draw
-from shardlake.app.clockmarks import marks
-from shardlake.app.paper import Paper
-from shardlake.app.plots import Wish, plot
+from shardlake.app.plotting.bars import Bars, _above, draw
+from shardlake.app.plotting.clockmarks import marks
+from shardlake.app.plotting.paper import Paper
+from shardlake.app.plotting.plots import Wish, plot
+from shardlake.app.plotting.units import humanised, tick_labels, ticks, unit_of
 from shardlake.app.times import AS_STORED, Zone, zone
-from shardlake.app.units import humanised, tick_labels, ticks, unit_of
 
 NOON = datetime(2026, 3, 1, 12)
 PAPER = Paper(80, 22)

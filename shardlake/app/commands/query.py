@@ -217,8 +217,8 @@ def _rows(invocation: Invocation, answer: "Rows", wishes: _Wishes, times: Zone) 
 
 def _plot(answer: "Rows", wishes: _Wishes, times: Zone, below: list[str], besides: int) -> list[str]:
     """Draw an answer so that what stands below it, and so many lines besides, are seen with it."""
-    from shardlake.app.paper import folded, paper
-    from shardlake.app.plots import Wish, plot
+    from shardlake.app.plotting.paper import folded, paper
+    from shardlake.app.plotting.plots import Wish, plot
 
     drawn_on = paper(len(folded(below)) + besides)
     return plot(answer.columns, answer.rows, drawn_on, times, Wish(wishes.limit, wishes.column))
@@ -245,7 +245,7 @@ def _watch(invocation: Invocation, sql: str, wishes: _Wishes, times: Zone, every
     """Ask again and again, by one server: what it has opened stays open."""
     from shardlake.adapters.clock import SystemClock
     from shardlake.app import watching
-    from shardlake.app.paper import folded
+    from shardlake.app.plotting.paper import folded
 
     clock = SystemClock()
     server = compose.server(invocation.config)
@@ -269,7 +269,7 @@ def _body(answer: "Rows", wishes: _Wishes, times: Zone, below: list[str]) -> lis
     if wishes.plot:
         return _plot(answer, wishes, times, below, 2)
     from shardlake.app.output import plain_table
-    from shardlake.app.paper import lines_left
+    from shardlake.app.plotting.paper import lines_left
 
     limit = TABLE_ROWS if wishes.limit is None else wishes.limit or len(answer.rows)
     if sys.stdout.isatty():  # less head, heading with its rule, the line about more rows, and the cursor's

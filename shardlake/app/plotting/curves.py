@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from shardlake.app.clockmarks import marks
-from shardlake.app.paper import Paper, cells
+from shardlake.app.plotting.clockmarks import marks
+from shardlake.app.plotting.paper import Paper, cells
+from shardlake.app.plotting.units import tick_labels, ticks
 from shardlake.app.times import Zone
-from shardlake.app.units import tick_labels, ticks
 
 _COLOURS: Final = (
     "cyan", "yellow", "green", "magenta", "bright_blue", "red", "bright_white", "bright_green", "bright_black",

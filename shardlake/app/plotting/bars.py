@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from shardlake.app.paper import BLOCKS, Paper, cells
+from shardlake.app.plotting.paper import BLOCKS, Paper, cells
+from shardlake.app.plotting.units import humanised, number, unit_of
 from shardlake.app.text import cell
-from shardlake.app.units import humanised, number, unit_of
 
 ROWS: Final = 20  # with heading, rest and certificate they fill 24 lines
 _COLOUR: Final = "cyan"

@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import click
 
-from shardlake.app.bars import Bars
-from shardlake.app.bars import draw as draw_bars
-from shardlake.app.curves import Curves, Point
-from shardlake.app.curves import draw as draw_curves
-from shardlake.app.paper import Paper
+from shardlake.app.plotting.bars import Bars
+from shardlake.app.plotting.bars import draw as draw_bars
+from shardlake.app.plotting.curves import Curves, Point
+from shardlake.app.plotting.curves import draw as draw_curves
+from shardlake.app.plotting.paper import Paper
+from shardlake.app.plotting.units import number, unit_of
 from shardlake.app.text import cell, is_number, printable
 from shardlake.app.times import AS_STORED, Zone
-from shardlake.app.units import number, unit_of
 
 CURVES_MAX: Final = 8
 _WANTED: Final = "--plot draws a time and a number over time (with text: a line for each), or text and a number as bars"
