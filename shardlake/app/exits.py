@@ -10,6 +10,7 @@ USAGE: Final = 2
 TRY_AGAIN: Final = 3
 DIFFERENCE: Final = 4
 INTERRUPTED: Final = 130
+DUCKDB_INTERRUPTED: Final = "Query interrupted"  # what DuckDB makes of Ctrl-C, in place of KeyboardInterrupt
 
 MEANING: Final = {
     OK: "done",

@@ -28,7 +28,6 @@ COMMANDS: Final = {
     "put": "shardlake.app.commands.put:put",
     "verify": "shardlake.app.commands.verify:verify",
 }
-DUCKDB_INTERRUPTED: Final = "Query interrupted"  # what DuckDB makes of Ctrl-C, in place of KeyboardInterrupt
 HINT_TRACEBACK: Final = "run it again with -vv to see where"
 
 ORIENTATION: Final = """\
@@ -84,7 +83,7 @@ def run(args: list[str], invocation: Invocation) -> int:
     except click.Abort:
         return exits.INTERRUPTED
     except RuntimeError as error:
-        if str(error) != DUCKDB_INTERRUPTED or invocation.verbose > 1:
+        if str(error) != exits.DUCKDB_INTERRUPTED or invocation.verbose > 1:
             raise
         return exits.INTERRUPTED
     except click.ClickException as error:

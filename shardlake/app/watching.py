@@ -9,13 +9,12 @@ from typing import Any, Final
 
 import click
 
-from shardlake.app.exits import OK, TRY_AGAIN, exit_code
+from shardlake.app.exits import DUCKDB_INTERRUPTED, OK, TRY_AGAIN, exit_code
 from shardlake.app.text import plain, printable
 from shardlake.core.errors import ShardlakeError
 from shardlake.core.ports import Clock
 
 EVERY_S: Final = 2.0
-INTERRUPTED: Final = "Query interrupted"  # what DuckDB makes of Ctrl-C, in place of KeyboardInterrupt
 
 Lines = Sequence[str]
 
@@ -79,7 +78,7 @@ def _until_interrupted(
     except KeyboardInterrupt:
         return OK
     except RuntimeError as error:
-        if str(error) != INTERRUPTED:
+        if str(error) != DUCKDB_INTERRUPTED:
             raise
         return OK
     except BrokenPipeError:  # whoever read it has seen enough

@@ -152,7 +152,7 @@ def test_what_passes_does_not_end_it(root: Root, monkeypatch: pytest.MonkeyPatch
     found = [json.loads(line) for line in watched(root.config, monkeypatch, "--json").splitlines()]
     assert [line.get("message") for line in found] == [None, "the journal is locked", None]
     calls.clear()
-    assert "the journal is locked; looking again\n" in watched(root.config, monkeypatch)
+    assert "the journal is locked; asking again\n" in watched(root.config, monkeypatch)
 
 
 @pytest.mark.parametrize("seconds", ["nan", "inf", "0", "soon"])

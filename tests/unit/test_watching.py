@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from shardlake.app import watching
+from shardlake.app.exits import DUCKDB_INTERRUPTED
 from shardlake.core.errors import Conflict, Missing, QueryRefused, ShardlakeError
 
 
@@ -57,7 +58,7 @@ def test_it_goes_on_until_ctrl_c_which_ends_well() -> None:
 
 
 def test_ctrl_c_within_the_engine_ends_it_too_and_other_faults_do_not() -> None:
-    interrupted, fault = RuntimeError(watching.INTERRUPTED), RuntimeError("else")
+    interrupted, fault = RuntimeError(DUCKDB_INTERRUPTED), RuntimeError("else")
     assert watching.watch(Looks(["1"]), lambda _: None, 1, Clock(1, interrupted)) == 0
     with pytest.raises(RuntimeError, match="else"):
         watching.watch(Looks(["1"]), lambda _: None, 1, Clock(1, fault))

@@ -1,47 +1,30 @@
 """`shardlake status`: how far everything is, once, or again and again."""
 
-import math
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import click
 
+from shardlake.app import watching
 from shardlake.app.answers import cut_text, sampling_line
 from shardlake.app.cli import Command, Invocation, pass_invocation
 from shardlake.app.exits import OK
-from shardlake.app.text import NONE, ago, cell, plain, utc
-from shardlake.core.errors import Transient
+from shardlake.app.text import NONE, ago, cell, utc
 
-if TYPE_CHECKING:
-    from shardlake.app.overview import Overview
-
-EVERY_S: Final = 2.0
 _OWNER_WIDTH: Final = 8  # of a name of 32 characters: enough to tell workers apart
 _ALIVE: Final = {True: "alive", False: "dead", None: NONE}
 
 Table = tuple[Sequence[str], list[Sequence[Any]]]
 
 
-class _Seconds(click.FloatRange):
-    """Seconds that somebody can wait for."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse what is no number of seconds."""
-        found = super().convert(value, param, ctx)
-        return found if math.isfinite(found) else self.fail(f"{value} is no number of seconds", param, ctx)
-
-
 @click.command(cls=Command, short_help="Show how far everything is.")
 @click.option(
     "--watch",
-    type=_Seconds(0.1, 86_400),
+    type=watching.Seconds(0.1, 86_400),
     is_flag=False,
-    flag_value=EVERY_S,
+    flag_value=watching.EVERY_S,
     metavar="[SECONDS]",
-    help=f"Show it anew, every {EVERY_S:g} seconds if none are given, until Ctrl-C.",
+    help=f"Show it anew, every {watching.EVERY_S:g} seconds if none are given, until Ctrl-C.",
 )
 @pass_invocation
 def status(invocation: Invocation, watch: float | None) -> int:
@@ -55,17 +38,11 @@ def status(invocation: Invocation, watch: float | None) -> int:
 
     clock = SystemClock()
     overview = Overview(invocation.config, clock)
+    if watch is not None and invocation.json:
+        return watching.watch_lines(overview.look, watch, clock)
     if watch is not None:
-        try:
-            with _shown(invocation) as show:
-                while True:
-                    show(_look(overview))
-                    clock.sleep_s(watch)
-        except KeyboardInterrupt:
-            return OK
-        except BrokenPipeError:  # whoever read it has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return OK
+        with watching.screen() as show:
+            return watching.watch(lambda: _lines(overview.look()), show, watch, clock)
     data = overview.look()
     if invocation.json:
         invocation.output.json(data)
@@ -77,39 +54,12 @@ def status(invocation: Invocation, watch: float | None) -> int:
     return OK
 
 
-def _look(overview: "Overview") -> dict[str, Any]:
-    """Look; what passes is told in place of an answer."""
-    try:
-        return overview.look()
-    except Transient as error:
-        return {"error": type(error).__name__, "message": str(error)}
-
-
-@contextmanager
-def _shown(invocation: Invocation) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Give what shows one look after another: a line of JSON, a screen that is drawn anew, or text below text."""
-    if invocation.json:
-        import msgspec
-
-        yield lambda data: click.echo(msgspec.json.encode(plain(data)))
-    elif sys.stdout.isatty():
-        from rich.live import Live
-        from rich.text import Text
-
-        with Live(auto_refresh=False) as live:
-            yield lambda data: live.update(Text("\n".join(_lines(data)), no_wrap=True), refresh=True)
-    else:
-        yield lambda data: click.echo("\n".join([*_lines(data), ""]))
-
-
 # ------------------------------------------------------------------------------------------------------- as text
 
 
 def _lines(data: Mapping[str, Any]) -> list[str]:
     from shardlake.app.output import plain_table
 
-    if "error" in data:
-        return [f"{data['message']}; looking again"]
     facts = {"time": utc(data["now_us"]), **_facts(data)}
     width = max(map(len, facts))
     lines = [f"{name:<{width}}  {cell(value)}" for name, value in facts.items()]
@@ -130,15 +80,16 @@ def _facts(data: Mapping[str, Any]) -> dict[str, Any]:
         "duplicates": f"{data['duplicates']:,}",
         "dead letters": f"{data['dead_letters']:,}" + (" (see `shardlake dlq list`)" if data["dead_letters"] else ""),
         "gaps": data["gaps"],
-        "shards": "; ".join(_shards(found) for found in data["shards"]) or "none",
+        "shards": "; ".join(_shards(found, len(data["shards"])) for found in data["shards"]) or "none",
     }
     if data["sampling_rate"] < 100:
         facts["sampling"] = sampling_line(data["sampling_rate"])
     return facts
 
 
-def _shards(found: Mapping[str, Any]) -> str:
-    return f"{found['held']} held, {found['free']} free, {found['ended']} ended"
+def _shards(found: Mapping[str, Any], sources: int) -> str:
+    name = f"{found['source']}: " if sources > 1 else ""
+    return f"{name}{found['held']} held, {found['free']} free, {found['ended']} ended"
 
 
 def _tables(data: Mapping[str, Any]) -> Iterator[Table]:
