@@ -11,13 +11,13 @@ The views are those that the root worked with last. Every query reads the newest
 """
 
 from collections.abc import Sequence
-from html import escape
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from serving.answer import Server
 from serving.certificate import Certificate
+from serving.display import SHOWN, answer_html, connection_html
 from shardlake.adapters import active_views, settings_file, storage_file
 from shardlake.adapters.local_objects import LocalObjects
 from shardlake.adapters.sqlite_journal import SqliteJournal
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from serving.frame import DataFrame
-
-SHOWN: Final = 20  # rows of an answer that a notebook shows
 
 
 class Answer:
@@ -70,11 +68,7 @@ class Answer:
         return "\n".join([*lines, self._summary()])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(name)}</th>" for name in self.columns)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{escape(str(value))}</td>' for value in row)}</tr>" for row in self._first()
-        )
-        return f"<table><tr>{head}</tr>{body}</table><small>{escape(self._summary())}</small>"
+        return answer_html(self._table, self.certificate)
 
     def _first(self) -> Sequence[tuple[Any, ...]]:
         return _rows(self._table.slice(0, SHOWN))
@@ -117,6 +111,9 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"Connection({str(self.root)!r}, views: {', '.join(self.views)})"
+
+    def _repr_html_(self) -> str:
+        return connection_html(str(self.root), self._views)
 
 
 def connect(

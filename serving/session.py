@@ -25,7 +25,6 @@ SETTINGS: Final = {
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
     "preserve_insertion_order": "false",
-    "enable_progress_bar": "false",
     "max_temp_directory_size": "'10GB'",
 }
 
@@ -46,6 +45,9 @@ class Session:
         self._paths: tuple[str, ...] = ()
         for name, value in SETTINGS.items():
             self._connection.execute(f"SET {name} = {value}")
+        # In a notebook without ipywidgets it is off, and DuckDB refuses to touch it, even to turn it off.
+        if self._connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()[0][0]:
+            self._connection.execute("SET enable_progress_bar = false")
         self._connection.execute(f"SET threads = {threads}")
         self._connection.execute(f"SET memory_limit = '{memory}'")
 

@@ -209,7 +209,7 @@ def test_a_connection_answers_as_the_command_does(ask: Ask, tmp_path: Path, monk
             assert int(answer.pandas()["n"][0]) == 2 * ROWS
             assert answer.certificate.letters == 1
             assert "1 rows, cut 0:" in repr(answer)
-            assert "<td>80</td>" in answer._repr_html_()
+            assert ">80</td>" in answer._repr_html_()
             assert connection.query("SELECT * FROM bots WHERE false").rows == []
     assert "bandwidth, bots, viewers" in repr(connection)
 
