@@ -85,7 +85,7 @@ class DeclaredDecoder:
 
     def _of_json(self, lines: Lines, rows: Indices, letters: list[Letter]) -> Decoded:
         given = pa.table({"line": lines.texts(rows)})
-        return self._typed(lines, rows, jsonlines.texts_sql(self._declared.read), {jsonlines.LINES: given}, letters)
+        return self._typed(lines, rows, _json_sql(self._declared), {jsonlines.LINES: given}, letters)
 
     # -------------------------------------------------------------------------------------------------- fields
 
@@ -99,11 +99,11 @@ class DeclaredDecoder:
         missing = _reader(self._declared, self._fields).missing
         if not missing:
             self._header = lines.one(at)
+            read = {one.field.casefold() for one in self._declared.read}
+            self._unknown |= {name for name in self._fields if name.casefold() not in read and name != PASSED_OVER}
         elif at not in {letter.index for letter in letters}:
             detail = f"the first line should name the fields, and {missing} is not among them"
             letters.append(lines.letter(at, Reason.NO_HEADER, detail))
-        read = {one.field.casefold() for one in self._declared.read}
-        self._unknown |= {name for name in self._fields if name.casefold() not in read and name != PASSED_OVER}
         return at
 
     def _of_fields(self, lines: Lines, rows: Indices, letters: list[Letter]) -> Decoded:
@@ -117,9 +117,10 @@ class DeclaredDecoder:
         table, rows = found.table, found.rows
         if len(rows):
             table, rows = self._of_this_kind(lines, table, rows, letters)
-        named = {f"t{i}": _column(table, one.field) for i, one in enumerate(self._declared.read)}
-        sql = f'SELECT *, 0 AS "{FAULT}" FROM texts'
-        return self._typed(lines, rows, sql, {"texts": pa.table(named)}, letters)
+        named = {
+            f"t{i}": _column(table, one.field) for i, one in enumerate(self._declared.read) if i not in reader.absent
+        }
+        return self._typed(lines, rows, reader.sql, {"texts": pa.table(named)}, letters)
 
     def _of_this_kind(
         self, lines: Lines, table: pa.Table, rows: Indices, letters: list[Letter]
@@ -137,10 +138,9 @@ class DeclaredDecoder:
     # -------------------------------------------------------------------------------------------------- values
 
     def _typed(
-        self, lines: Lines, rows: Indices, texts: str, given: dict[str, pa.Table], letters: list[Letter]
+        self, lines: Lines, rows: Indices, sql: str, given: dict[str, pa.Table], letters: list[Letter]
     ) -> Decoded:
         declared = self._declared
-        sql = typed_sql(declared.read, declared.computed, declared.schema.event_time, texts)
         table = self._run(sql, given)
         faults = arrays.column_to_numpy(table[FAULT], np.int32)
         if faults.any():
@@ -183,7 +183,7 @@ class DeclaredDecoder:
 
 
 class _Reader:
-    """What reads lines of some fields: their layout, and the field that is needed and not among them."""
+    """What reads lines of some fields: their layout, the SQL for their texts, and what is needed and not among them."""
 
     def __init__(self, declared: Declaration, fields: tuple[str, ...]) -> None:
         wanted = {one.field.casefold(): one.field for one in declared.read} | {n.casefold(): n for n in declared.only}
@@ -203,6 +203,9 @@ class _Reader:
             least=declared.fields_min if declared.fields and fields == declared.fields else len(fields),
             more=is_log,
         )
+        absent = {i for i, one in enumerate(declared.read) if one.field not in names}
+        self.absent = frozenset(absent if len(absent) < len(declared.read) else absent - {0})  # no table has no column
+        self.sql = _sql(declared, f'SELECT *, 0 AS "{FAULT}" FROM texts', self.absent)
         types = {one.field: one.column.type for one in declared.read}
         self.odd: delimited.Odd = OddLog(self.layout, types) if is_log else OddCsv(self.layout)
 
@@ -212,9 +215,20 @@ def _reader(declared: Declaration, fields: tuple[str, ...]) -> _Reader:
     return _Reader(declared, fields)
 
 
+@lru_cache(maxsize=32)
+def _json_sql(declared: Declaration) -> str:
+    return _sql(declared, jsonlines.texts_sql(declared.read), frozenset())
+
+
+def _sql(declared: Declaration, texts: str, absent: frozenset[int]) -> str:
+    return typed_sql(declared.read, declared.computed, declared.schema.event_time, texts, absent)
+
+
 def _names(header: bytes, declared: Declaration) -> tuple[str, ...]:
-    text = header.decode("utf-8", "replace")
-    [names] = csv.reader([text], delimiter=declared.delimiter) if declared.format != "tsv" else [text.split("\t")]
+    text = header.decode("utf-8", "replace").strip(" \t\r" if declared.delimiter == " " else "\r")
+    if declared.format == "tsv":
+        return tuple(name.strip() for name in text.split(declared.delimiter))
+    [names] = csv.reader([text], delimiter=declared.delimiter)
     return tuple(name.strip() for name in names)
 
 

@@ -85,8 +85,7 @@ def read(lines: Lines, rows: Indices, layout: Layout, odd: Odd, limit: int) -> T
         chosen = rows[is_good & (widths == width)]
         parts.append((_read_csv(lines.texts(chosen), int(width), layout, limit), chosen))
     strange = [(at, odd(lines.one(at))) for at in rows[is_odd].tolist()]
-    detail = "its quotes do not match, or can be read in two ways"
-    letters += [lines.letter(at, Reason.MALFORMED, detail) for at, cells in strange if cells is None]
+    letters += [_unread(lines, at) for at, cells in strange if cells is None]
     parts += _of_cells([(at, cells) for at, cells in strange if cells is not None], layout)
     return _joined(parts, letters, layout)
 
@@ -103,6 +102,11 @@ def _misfit(lines: Lines, at: int, width: int, layout: Layout) -> Letter:
         some = "at least " if least < most or layout.more else ""
         return lines.letter(at, Reason.TOO_FEW_FIELDS, f"{has} {some}{least - extra}")
     return lines.letter(at, Reason.TOO_MANY_FIELDS, f"{has} {most - extra}")
+
+
+def _unread(lines: Lines, at: int) -> Letter:
+    quotes, other = "its quotes do not match, or can be read in two ways", "it has other fields, or ends inside of one"
+    return lines.letter(at, Reason.MALFORMED, quotes if b'"' in lines.one(at) else other)
 
 
 @dataclass(frozen=True, slots=True)

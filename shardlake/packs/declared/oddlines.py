@@ -76,14 +76,26 @@ class OddCsv:
 
     def __call__(self, line: bytes) -> list[str | None] | None:
         """Read a line: its pieces that are kept, None if its quotes do not match or it has too few or many fields."""
-        try:
-            [cells] = csv.reader([line.decode()], delimiter=self._layout.delimiter, strict=True)
-        except (csv.Error, ValueError):
+        cells = self._cells(line.decode())
+        if cells is None:
             return None
         least, most = self._layout.widths()
         if not least <= len(cells) <= most:
             return None
         return self._kept(cells)
+
+    def _cells(self, line: str) -> list[str] | None:
+        """Cut a line; a carriage return, which ends a line to the reader, is a mark meanwhile."""
+        cut = self._layout.delimiter
+        text = line.rstrip(cut) if cut == " " else line
+        if not self._layout.is_quoted:
+            return text.split(cut)
+        try:
+            mark = next(mark for mark in map(chr, range(0xE000, 0xF8FF)) if mark not in text)
+            [cells] = csv.reader([text.replace("\r", mark)], delimiter=cut, strict=True)
+        except (csv.Error, ValueError, StopIteration):
+            return None
+        return [cell.replace(mark, "\r") for cell in cells]
 
     def _kept(self, cells: Sequence[str]) -> list[str | None]:
         names = self._layout.pieces(self._layout.widths()[1])

@@ -3,14 +3,13 @@
 A value is taken as it is or not at all: nothing is rounded, cut or guessed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
 from shardlake.core.sql import identifier
 from shardlake.packs.declared.declaration import Computed, Read
 
 FAULT: Final = "#fault"
-_EPOCH_MS_MIN: Final = 100_000_000_000  # as seconds that is the year 5138, as milliseconds 1973
 _NAMES: Final = {
     "BOOLEAN": "true or false",
     "INTEGER": "an integer of 32 bits",
@@ -27,17 +26,23 @@ _ISO: Final = rf"\d{{4}}-\d{{2}}-\d{{2}}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.
 _WRITTEN: Final = r"\S*[0-9](.*\S)?"  # strptime passes over blanks, and takes "infinity" and "epoch" by any pattern
 
 
-def typed_sql(read: Sequence[Read], computed: Sequence[Computed], event_time: str, rows: str) -> str:
+def typed_sql(
+    read: Sequence[Read], computed: Sequence[Computed], event_time: str, rows: str, absent: Container[int] = ()
+) -> str:
     """Write the SELECT that makes values of texts.
 
-    `rows` is SQL that gives a column `t0`, `t1` and so on for each of `read`, and `#fault`, which is 0 for rows that
-    have texts. The result has the columns of `read` and `computed` by their names, and `#fault`: 0, or what was there,
-    or 1 + 2i where the i-th column is missing, or 2 + 2i where it is not of its type.
+    `rows` is SQL that gives a column `t0`, `t1` and so on for each of `read` but those that are `absent`, and `#fault`,
+    which is 0 for rows that have texts. The result has the columns of `read` and `computed` by their names, and
+    `#fault`: 0, or what was there, or 1 + 2i where the i-th column is missing, or 2 + 2i where it is not of its type.
     """
-    values = ", ".join(f"{_value(one, f't{i}')} AS v{i}" for i, one in enumerate(read))
-    texts = ", ".join(f"t{i}" for i in range(len(read)))
-    faults = " ".join(_faults(i, one, event_time) for i, one in enumerate(read))
-    named = ", ".join(f"v{i} AS {identifier(one.column.name)}" for i, one in enumerate(read))
+    there = [(i, one) for i, one in enumerate(read) if i not in absent]
+    values = ", ".join(f"{_value(one, f't{i}')} AS v{i}" for i, one in there)
+    texts = ", ".join(f"t{i}" for i, _ in there)
+    faults = " ".join(_faults(i, one, event_time) for i, one in there)
+    named = ", ".join(
+        f"{f'NULL::{one.column.type}' if i in absent else f'v{i}'} AS {identifier(one.column.name)}"
+        for i, one in enumerate(read)
+    )
     fault = f'CASE WHEN "{FAULT}" <> 0 THEN "{FAULT}" {faults} ELSE 0 END AS "{FAULT}"'
     sql = f'SELECT {named}, {fault} FROM (SELECT {values}, {texts}, "{FAULT}" FROM ({rows}))'
     if not computed:
@@ -123,12 +128,31 @@ def _instant(time: str, text: str) -> str:
             sane += f" AND regexp_matches({text}, '{_OFFSET}')"
         found = f"CASE WHEN {sane} THEN try_strptime({text}, '{pattern}') END"
         return _bounded(f"CAST({found} AS TIMESTAMP)")
-    micros = {"s": "1000000", "ms": "1000", "us": "1", "ns": "0.001"}
-    number = (
-        f"CASE WHEN regexp_full_match({text}, '[0-9]{{1,19}}(\\.[0-9]*)?') THEN TRY_CAST({text} AS DECIMAL(28, 9)) END"
-    )
-    scale = micros.get(time) or f"(CASE WHEN {number} >= {_EPOCH_MS_MIN} THEN 1000 ELSE 1000000 END)"
-    return _bounded(f"make_timestamp(TRY_CAST(floor({number} * {scale}) AS BIGINT))")
+    if time == "epoch":
+        return f"CASE WHEN {_is_number(text, 's')} THEN {_since(text, 's')} ELSE {_since(text, 'ms')} END"
+    return _since(text, time)
+
+
+# Of each unit the most digits before the point, up to the year 5138; how many make a microsecond, or are one.
+_UNITS: Final[Mapping[str, tuple[int, str]]] = {
+    "s": (11, "* 1000000"),
+    "ms": (14, "* 1000"),
+    "us": (17, ""),
+    "ns": (20, "// 1000"),
+}
+
+
+def _is_number(text: str, unit: str) -> str:
+    digits = _UNITS[unit][0] - 1
+    return rf"regexp_full_match({text}, '(0|[1-9][0-9]{{0,{digits}}})(\.[0-9]*)?')"
+
+
+def _since(text: str, unit: str) -> str:
+    """Count from 1970: whole numbers as they are, fractions as decimals, which are cut below a microsecond."""
+    scale = _UNITS[unit][1]
+    whole = f"make_timestamp(TRY_CAST({text} AS BIGINT) {scale})"
+    exact = f"make_timestamp(CAST(floor(TRY_CAST({text} AS DECIMAL(32, 9)) {scale.replace('//', '/')}) AS BIGINT))"
+    return f"CASE WHEN NOT {_is_number(text, unit)} THEN NULL WHEN contains({text}, '.') THEN {exact} ELSE {whole} END"
 
 
 def _bounded(found: str) -> str:
