@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import duckdb
 
-from shardlake.core.combine import identifier
 from shardlake.core.errors import Missing, QueryRefused, SumOverflow, Terminal
+from shardlake.core.sql import identifier, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +75,7 @@ class Session:
     def define(self, relations: Mapping[str, str], paths: Sequence[str]) -> None:
         """Define each view by its SQL over some files, and close the door to everything else."""
         self._paths = tuple(paths)
-        allowed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        allowed = ", ".join(map(literal, paths))
         self._connection.execute(f"SET allowed_paths = [{allowed}]")
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")

@@ -13,7 +13,7 @@ from shardlake.core.compiler.aggregates import aggregation, is_aggregate
 from shardlake.core.compiler.forms import Outline, combine_form, finalize_form, partial_form
 from shardlake.core.compiler.functions import FUNCTIONS, NAMED
 from shardlake.core.compiler.literals import LITERALS
-from shardlake.core.compiler.names import canonical, quoted, source_column
+from shardlake.core.compiler.names import canonical, source_column
 from shardlake.core.compiler.operators import OPERATORS
 from shardlake.core.compiler.outline import Item, Key, items_of, keys_of
 from shardlake.core.compiler.parse import parse_select
@@ -22,6 +22,7 @@ from shardlake.core.compiler.states import Result, StateTable
 from shardlake.core.compiler.text import ViewText
 from shardlake.core.errors import ViewRefused
 from shardlake.core.schema import Column, SourceSchema
+from shardlake.core.sql import identifier
 from shardlake.core.view import CompiledView, OutputColumn, PartialColumn
 
 RESERVED = ("master",)  # the master dataset's pointer stands among those of the views
@@ -101,7 +102,7 @@ def _result_scope(rows: Scope, keys: list[Key], table: StateTable, result: Resul
             return table.add(aggregation(rows, node), result)
         for key in keys:
             if key.item.node.unnest() == node.unnest():
-                return Term(quoted(key.item.name), key.term.type)
+                return Term(identifier(key.item.name), key.term.type)
         if isinstance(node, exp.Column):
             render(rows, node)
             rewrite = f"add it to GROUP BY, or write min({node.name})"

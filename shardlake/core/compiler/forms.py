@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shardlake.core.algebra.state import Term
-from shardlake.core.compiler.names import quoted
 from shardlake.core.compiler.outline import Key
 from shardlake.core.compiler.states import NamedState
+from shardlake.core.sql import identifier
 from shardlake.core.view import COMBINED, EVENTS, PARTIALS
 
 
@@ -34,7 +34,7 @@ def partial_form(view: Outline) -> str:
 
 def combine_form(view: Outline) -> str:
     """Write the form that aggregates partial rows."""
-    keys = [(k.item.name, quoted(k.item.name)) for k in view.keys]
+    keys = [(k.item.name, identifier(k.item.name)) for k in view.keys]
     columns = [(s.name, s.text(s.state.combine)) for s in view.states]
     inner = _select([*keys, *columns], PARTIALS, _group_by(view))
     return _projected(view, inner, [s.text(s.state.combine_post) for s in view.states])
@@ -48,20 +48,20 @@ def finalize_form(view: Outline) -> str:
 def _stepped(source: str, steps: Sequence[tuple[str, str]]) -> str:
     if not steps:
         return source
-    listed = ",\n".join(f"    {sql} AS {quoted(name)}" for name, sql in steps)
+    listed = ",\n".join(f"    {sql} AS {identifier(name)}" for name, sql in steps)
     return "(\n" + _indented(f"SELECT\n    *,\n{listed}\nFROM {source}") + "\n)"
 
 
 def _projected(view: Outline, inner: str, posts: Sequence[str]) -> str:
     if not any(posts):
         return inner
-    keys = [(k.item.name, quoted(k.item.name)) for k in view.keys]
-    columns = [(s.name, post or quoted(s.name)) for s, post in zip(view.states, posts, strict=True)]
+    keys = [(k.item.name, identifier(k.item.name)) for k in view.keys]
+    columns = [(s.name, post or identifier(s.name)) for s, post in zip(view.states, posts, strict=True)]
     return _select([*keys, *columns], "(\n" + _indented(inner) + "\n)", "")
 
 
 def _select(columns: Sequence[tuple[str, str]], source: str, tail: str) -> str:
-    listed = [sql if sql == quoted(name) else f"{sql} AS {quoted(name)}" for name, sql in columns]
+    listed = [sql if sql == identifier(name) else f"{sql} AS {identifier(name)}" for name, sql in columns]
     return "SELECT\n    " + ",\n    ".join(listed) + f"\nFROM {source}" + (f"\n{tail}" if tail else "")
 
 

@@ -8,17 +8,9 @@ from sqlglot import exp
 from shardlake.core.algebra.state import Term
 from shardlake.core.compiler.text import ViewText
 from shardlake.core.schema import SourceSchema
+from shardlake.core.sql import identifier
 
 Tree = TypeVar("Tree", bound=exp.Expr)
-
-
-def quoted(name: str) -> str:
-    """Write a name so that no keyword is in its way.
-
-    >>> quoted("at")
-    '"at"'
-    """
-    return '"' + name.replace('"', '""') + '"'
 
 
 def canonical(tree: Tree, schema: SourceSchema) -> Tree:
@@ -47,7 +39,7 @@ def source_column(text: ViewText, schema: SourceSchema, node: exp.Column) -> Ter
     column = schema.column(node.name)
     if column is None:
         text.refuse(node, f"{schema.name} has no column {node.name}", _nearest(node.name, schema))
-    return Term(quoted(column.name), column.type)
+    return Term(identifier(column.name), column.type)
 
 
 def _nearest(name: str, schema: SourceSchema) -> str:

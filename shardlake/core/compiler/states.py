@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from shardlake.core.algebra.state import BOUNDED, EXACT, SKETCH, Aggregation, State, Term
-from shardlake.core.compiler.names import quoted
+from shardlake.core.sql import identifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +80,5 @@ class StateTable:
 def filled(template: str, names: dict[str, str]) -> str:
     """Replace every `{suffix}` of a template by the quoted name of its column."""
     for suffix, name in names.items():
-        template = template.replace(f"{{{suffix}}}", quoted(name))
+        template = template.replace(f"{{{suffix}}}", identifier(name))
     return template

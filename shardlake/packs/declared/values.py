@@ -6,7 +6,7 @@ A value is taken as it is or not at all: nothing is rounded, cut or guessed.
 from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
-from shardlake.core.sql import identifier
+from shardlake.core.sql import identifier, literal
 from shardlake.packs.declared.declaration import Computed, Read
 
 FAULT: Final = "#fault"
@@ -122,11 +122,10 @@ def _instant(time: str, text: str) -> str:
         found = f"CASE WHEN regexp_full_match({text}, '{_ISO}') THEN TRY_CAST({text} AS TIMESTAMPTZ) END"
         return _bounded(f"CAST({found} AS TIMESTAMP)")
     if "%" in time:
-        pattern = time.replace("'", "''")
         sane = f"regexp_full_match({text}, '{_WRITTEN}')"
         if "%z" in time:
             sane += f" AND regexp_matches({text}, '{_OFFSET}')"
-        found = f"CASE WHEN {sane} THEN try_strptime({text}, '{pattern}') END"
+        found = f"CASE WHEN {sane} THEN try_strptime({text}, {literal(time)}) END"
         return _bounded(f"CAST({found} AS TIMESTAMP)")
     if time == "epoch":
         return f"CASE WHEN {_is_number(text, 's')} THEN {_since(text, 's')} ELSE {_since(text, 'ms')} END"
