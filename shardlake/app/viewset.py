@@ -128,12 +128,24 @@ def _key(config: Config) -> str:
 
 
 def _ingredients(config: Config) -> Iterator[Path]:
-    """Our own views and lookups, and the sources of packs' schemas and views and of the compiler: a few hundred kB."""
+    """Our own views and lookups, and the sources of the pack, its schema and the compiler: some two hundred kB."""
     yield from _own(config)
     yield from sorted(path for path in Path(config.lookups.folder).glob("*.toml") if path.is_file())
-    for folder in (_PACKS, _CORE / "compiler", _CORE / "algebra"):
-        yield from sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".sql", ".toml"})
-    if "/" in config.source.pack:
-        folder = Path(config.source.pack)
-        yield from sorted(path for path in (folder / "pack.toml", *folder.glob("views/*.sql")) if path.is_file())
+    yield from _of_pack(config.source.pack)
+    for folder in (_PACKS / "declared", _PACKS / "lookups", _CORE / "compiler", _CORE / "algebra"):
+        yield from _sources(folder)
     yield from (_CORE / "view.py", _CORE / "schema.py")
+
+
+def _of_pack(pack: str) -> Iterator[Path]:
+    """The files that decide what a pack's schema and views are."""
+    if "/" in pack:
+        found = (Path(pack) / "pack.toml", *Path(pack).glob("views/*.sql"))
+        yield from sorted(path for path in found if path.is_file())
+        return
+    ours = (folder for folder in sorted(_PACKS.iterdir(), reverse=True) if folder.is_dir())
+    yield from _sources(next((folder for folder in ours if pack.startswith(folder.name)), _PACKS))
+
+
+def _sources(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".sql", ".toml"})
