@@ -4,6 +4,7 @@ Nothing but the line itself and the header above it decides what becomes of a li
 """
 
 import csv
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
@@ -112,6 +113,7 @@ class DeclaredDecoder:
             detail = f"no line above it names the field {reader.missing}"
             letters += [lines.letter(at, Reason.NO_HEADER, detail) for at in rows.tolist()]
             rows = rows[:0]
+        rows = self._beginning_as_this_kind(lines, rows, letters)
         found = delimited.read(lines, rows, reader.layout, reader.odd, self._limit)
         letters += found.letters
         table, rows = found.table, found.rows
@@ -122,6 +124,21 @@ class DeclaredDecoder:
         }
         return self._typed(lines, rows, reader.sql, {"texts": pa.table(named)}, letters)
 
+    def _beginning_as_this_kind(self, lines: Lines, rows: Indices, letters: list[Letter]) -> Indices:
+        """Leave out lines of another kind, if the first field tells: they may be cut in another way altogether."""
+        first = bare((self._fields or ("",))[0])
+        accepted = self._declared.only.get(first, ())
+        if not accepted or not len(rows):
+            return rows
+        cut = re.escape(self._declared.delimiter)
+        begins = rf'^"?(?:{"|".join(map(re.escape, accepted))})"?(?:{cut}|[\r\n]|$)'
+        is_one = arrays.to_flags(pc.match_substring_regex(lines.texts(rows), pattern=begins))
+        letters += [self._other(lines, at, first) for at in rows[~is_one].tolist()]
+        return rows[is_one]
+
+    def _other(self, lines: Lines, at: int, field: str) -> Letter:
+        return lines.letter(at, Reason.OTHER_KIND, f"its {field} is none of {', '.join(self._declared.only[field])}")
+
     def _of_this_kind(
         self, lines: Lines, table: pa.Table, rows: Indices, letters: list[Letter]
     ) -> tuple[pa.Table, Indices]:
@@ -129,9 +146,7 @@ class DeclaredDecoder:
         for name, accepted in self._declared.only.items():
             values = table[name].combine_chunks()
             is_one = arrays.to_flags(pc.is_in(values, value_set=arrays.from_texts(accepted)))
-            for at in rows[~is_one].tolist():
-                detail = f"its {name} is none of {', '.join(accepted)}"
-                letters.append(lines.letter(at, Reason.OTHER_KIND, detail))
+            letters += [self._other(lines, at, name) for at in rows[~is_one].tolist()]
             table, rows = table.filter(arrays.from_flags(is_one)), rows[is_one]
         return table, rows
 

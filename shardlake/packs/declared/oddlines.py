@@ -2,7 +2,8 @@
 
 Servers write what clients send: a user agent may hold quotes, and nothing tells them from those around it. A regular
 expression, made from the fields, reads such a line: what is quoted may hold anything, the rest looks like its type.
-Where the first split that fits is not the last one too, a client's text could pass for fields, and it is not read. RE2
+Where the first split that fits is not the last one too, a client's text could pass for fields, and it is not read. A
+quoted field without quotes is NULL; that is tried where no split has all of them, or a split could shift by one. RE2
 takes time that grows with the line and not faster.
 """
 
@@ -30,16 +31,24 @@ class OddLog:
         self._layout, self._types = layout, types
         options = re2.Options()
         options.max_mem = _MEMORY
-        self._first: Any = re2.compile(self._expression("?"), options)
-        self._last: Any = re2.compile(self._expression(""), options)
+        self._pairs: list[tuple[Any, Any]] = [
+            (
+                re2.compile(self._expression("?", bare=bare), options),
+                re2.compile(self._expression("", bare=bare), options),
+            )
+            for bare in ((False, True) if layout.quotes else (True,))
+        ]
 
     def __call__(self, line: bytes) -> list[str | None] | None:
         """Read a line: its pieces that are kept, None if no split fits, or more than one."""
         text = line.decode()
-        found = self._first.fullmatch(text)
-        if found is None or found.groups() != self._last.fullmatch(text).groups():
-            return None
-        return [self._cell(found[i + 1]) for i in range(len(self._layout.columns()))]
+        for first, last in self._pairs:
+            found = first.fullmatch(text)
+            if found is not None:
+                if found.groups() != last.fullmatch(text).groups():
+                    return None
+                return [self._cell(found[i + 1]) for i in range(len(self._layout.columns()))]
+        return None
 
     def _cell(self, text: str | None) -> str | None:
         if text is None:
@@ -48,23 +57,27 @@ class OddLog:
             text = text[1:-1]
         return None if text in self._layout.nulls else text
 
-    def _expression(self, lazy: str) -> str:
-        """Write it so that quoted fields end as early as they can (`lazy` is ?), or as late."""
+    def _expression(self, lazy: str, *, bare: bool) -> str:
+        """Write it so that quoted fields end as early as they can (`lazy` is ?), or as late; `bare`: or are NULL."""
         optional = len(self._layout.names) - self._layout.least
-        fields = [self._field(place, name, lazy) for place, name in enumerate(self._layout.names)]
+        fields = [self._field(place, name, lazy, bare=bare) for place, name in enumerate(self._layout.names)]
         needed, others = fields[: len(fields) - optional], fields[len(fields) - optional :]
         tail = r"(?: .*)?" if self._layout.more else ""
         for one in reversed(others):
             tail = rf"(?: {one}{tail})?"
         return " ".join(needed) + tail + r"[ \r]*"
 
-    def _field(self, place: int, name: str, lazy: str) -> str:
+    def _field(self, place: int, name: str, lazy: str, *, bare: bool) -> str:
         if place in self._layout.brackets:
             return r"(\[[^\] ]*) ([^\] ]*\])" if name else r"\[[^\]]*\]"
         nulls = "|".join(re.escape(null) for null in self._layout.nulls)
         kind = _SHAPES.get(self._types.get(name, ""))
-        quoted = rf'".*{lazy}"|' if not self._layout.quotes or place in self._layout.quotes else ""
-        shape = rf"{kind}|{nulls}" if kind and not quoted else rf'{quoted}[^ "]*'
+        if place in self._layout.quotes:
+            shape = rf'".*{lazy}"|{nulls}' if bare else rf'".*{lazy}"'
+        elif self._layout.quotes:
+            shape = rf"{kind}|{nulls}" if kind else r'[^ "]*'
+        else:
+            shape = rf'".*{lazy}"|[^ "]*'
         return f"({shape})" if name else f"(?:{shape})"
 
 
