@@ -1,6 +1,8 @@
 """The master dataset: all committed events, by date, sorted, with the entry that each came from.
 
-A pass adds one file for each date that it touches. Duplicates are kept, flagged.
+A pass adds one file for each date that it touches. Duplicates are kept, flagged. The columns of its table only grow:
+a file has all that the table has then, those of the source as it is configured now, and those that its segments hold
+from before, when it was configured otherwise.
 """
 
 from datetime import date, timedelta
@@ -11,6 +13,7 @@ from batch.passes import Pass
 from batch.sorting import Segment, Sorted
 from shardlake.adapters.crashpoints import reach
 from shardlake.adapters.readers import MASTER
+from shardlake.adapters.table_files import lacking
 from shardlake.core.errors import Corrupt
 from shardlake.core.journal import reading
 from shardlake.core.journal.rows import TableRow
@@ -58,13 +61,14 @@ def _write(context: Context, table: str, taken: Pass) -> list[TableFile]:
     segments = [Segment(context.store.path(m.segment), m.lane, m.n) for m in taken.manifests if m.segment is not None]
     if not segments:
         return []
-    names = [column.name for column in (*context.schema.columns, *EVENT_COLUMNS)]
-    rows = Sorted(segments, names, context.schema.event_time, context.sort)
+    rows = Sorted(segments, context.schema.event_time, context.sort)
+    known = columns(context)
+    there = context.tables.widen(table, (*known, *lacking("the source as it is configured now", known, rows.columns)))
     statistics = [*context.sort, context.schema.event_time, "_lane", "_entry", PARTITION]
     files = []
     for day in rows.dates:
         partition = (EPOCH + timedelta(days=day)).isoformat()
         path = context.tables.new_file(table, partition)
-        count, length = rows.write(path, day, list(dict.fromkeys(statistics)))
+        count, length = rows.write(path, day, there, list(dict.fromkeys(statistics)))
         files.append(TableFile(path, count, length, partition))
     return files

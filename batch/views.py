@@ -14,7 +14,7 @@ from batch.passes import Pass
 from shardlake.adapters.crashpoints import reach
 from shardlake.adapters.readers import POSITIONS_PROPERTY
 from shardlake.adapters.table_files import checked
-from shardlake.core.combine import Part, combined_sql, identifier, read_parquet
+from shardlake.core.combine import Part, combined_sql, identifier, read_events
 from shardlake.core.journal.objects import Manifest
 from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.schema import Column
@@ -45,7 +45,7 @@ def compute(context: Context, view: CompiledView, manifests: Sequence[Manifest])
     """Compute the partial form over the rows of some entries, as the table FRESH."""
     segments = [context.store.path(m.segment) for m in manifests if m.segment is not None]
     context.engine.run(
-        f"CREATE OR REPLACE TEMP TABLE {FRESH} AS {_partial(view, read_parquet(segments) if segments else '')}"
+        f"CREATE OR REPLACE TEMP TABLE {FRESH} AS {_partial(view, read_events(view, segments) if segments else '')}"
     )
 
 
@@ -77,7 +77,7 @@ def _compare(
     refs = [partial for m in manifests if (partial := m.partial(view.fingerprint)) is not None]
     stored = combined_sql(view, [Part.file(context.store.path(p.object), p.windows, p.rows) for p in refs])
     segments = [context.store.path(m.segment) for m in manifests if m.segment is not None]
-    computed = ours or f"({_partial(view, read_parquet(segments))})"
+    computed = ours or f"({_partial(view, read_events(view, segments))})"
     return audit.differing(context.engine, view, computed, f"({stored})")
 
 
@@ -94,7 +94,7 @@ def fill(context: Context, view: CompiledView, source: Snapshot) -> Snapshot:
     made = context.tables.create(f"{view.name}_{context.new_id()}", columns(view), PARTITION if view.window else None)
     if not source.seam.marks:
         return made
-    rows = read_parquet([checked(file) for file in source.files]) if source.files else ""
+    rows = read_events(view, [checked(file) for file in source.files]) if source.files else ""
     context.engine.run(f"CREATE OR REPLACE TEMP TABLE {FRESH} AS {_partial(view, rows)}")
     try:
         everything = Pass((), (), source.seam)

@@ -8,7 +8,7 @@ from serving.certificate import Certificate, certify
 from serving.plan import plan
 from serving.session import Session
 from shardlake.adapters.table_files import checked
-from shardlake.core.combine import Part, finalized_sql, read_parquet
+from shardlake.core.combine import Part, finalized_sql, read_events
 from shardlake.core.errors import Missing, QueryRefused
 from shardlake.core.journal.port import Journal
 from shardlake.core.limits import Limits
@@ -97,4 +97,4 @@ def view_parts(plan: ViewPlan, store: ObjectStore) -> list[Part]:
 
 
 def _computed(view: CompiledView, paths: Sequence[str]) -> Part:
-    return Part(f"({view.partial.replace(EVENTS, read_parquet(paths))})", tuple(paths), None)
+    return Part(f"({view.partial.replace(EVENTS, read_events(view, paths))})", tuple(paths), None)

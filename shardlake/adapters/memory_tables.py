@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from shardlake.adapters.disk import make_folder
-from shardlake.adapters.table_files import SNAPSHOTS_KEPT, changed, check_name, data_file
+from shardlake.adapters.table_files import SNAPSHOTS_KEPT, changed, check_name, data_file, lacking
 from shardlake.core.errors import Conflict
 from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.schema import Column
@@ -21,20 +21,29 @@ class MemoryTables:
         self._keep = keep
         self._newest: dict[str, Snapshot] = {}
         self._removed: dict[str, list[tuple[str, ...]]] = {}  # by table, for each kept snapshot but the oldest
+        self._columns: dict[str, tuple[Column, ...]] = {}
         self._numbers = count(1)
 
-    def create(self, table: str, columns: Sequence[Column], partition: str | None) -> Snapshot:  # noqa: ARG002 - no schema here
+    def create(self, table: str, columns: Sequence[Column], partition: str | None) -> Snapshot:  # noqa: ARG002 - no files here
         """Make an empty table with the seam of nothing. Raises: Conflict if it exists."""
         check_name(table)
         if table in self._newest:
             raise Conflict(f"table {table} exists: load it")
         self._newest[table] = Snapshot(table, self._token(), NOTHING)
         self._removed[table] = []
+        self._columns[table] = tuple(columns)
         return self._newest[table]
 
     def load(self, table: str) -> Snapshot | None:
         """Read a table's current snapshot, or None."""
         return self._newest.get(table)
+
+    def widen(self, table: str, columns: Sequence[Column]) -> Sequence[Column]:
+        """Add the columns that a table lacks, and give all that it has. Raises: ConfigError, Conflict."""
+        if table not in self._newest:
+            raise Conflict(f"table {table} is gone: read it again")
+        self._columns[table] += lacking(f"table {table}", self._columns[table], columns)
+        return self._columns[table]
 
     def new_file(self, table: str, partition: str) -> str:
         """Give a path, never used before, where a data file of a partition is to be written."""

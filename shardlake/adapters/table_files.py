@@ -1,4 +1,4 @@
-"""What the adapters of batch tables share: where data files go, and how a commit changes the list of them."""
+"""What the adapters of batch tables share: where data files go, how a commit changes their list, what may be added."""
 
 import hashlib
 import re
@@ -10,6 +10,7 @@ from typing import Final
 
 from shardlake.core.errors import ConfigError, Corrupt, Missing
 from shardlake.core.ports import Snapshot, TableFile
+from shardlake.core.schema import Column
 
 DATA_FOLDER: Final = "data"
 WHOLE: Final = "all"  # the folder of files without a partition
@@ -54,6 +55,19 @@ def changed(base: Snapshot, add: Sequence[TableFile], remove: Sequence[TableFile
         raise Corrupt(f"a file is added to table {base.table} twice: a path is never used again")
     hashed = (file if file.sha256 else replace(file, sha256=digest(file.path)) for file in add)
     return (*(_told(file) for file in base.files if file.path not in gone), *hashed)
+
+
+def lacking(where: str, there: Sequence[Column], wanted: Sequence[Column]) -> tuple[Column, ...]:
+    """Give the wanted columns that are not there. Raises: ConfigError if one is, with another type or spelling."""
+    known = {column.name.lower(): column for column in there}
+    for column in wanted:
+        have = known.get(column.name.lower(), column)
+        if (have.name, have.type) != (column.name, column.type):
+            raise ConfigError(
+                f"column {column.name} {column.type} is {have.name} {have.type} in {where}: a"
+                " column keeps its name and type for ever; give the new one another name"
+            )
+    return tuple(column for column in wanted if column.name.lower() not in known)
 
 
 def checked(file: TableFile) -> str:

@@ -31,6 +31,11 @@ class TableReader:
         del columns, partition
         _refuse(table)
 
+    def widen(self, table: str, columns: Sequence[Column]) -> Sequence[Column]:
+        """Refuse. Raises: Terminal."""
+        del columns
+        _refuse(table)
+
     def new_file(self, table: str, partition: str) -> str:
         """Refuse. Raises: Terminal."""
         del partition

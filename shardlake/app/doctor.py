@@ -119,6 +119,8 @@ def settings(visit: Visit) -> Iterator[Check]:
         found = "source.path and source.stream are " + ("both set" if source.path else "not set")
         yield Check("source", "fail", found, "set one of them: where the log files are, or the name of a stream")
     yield from _attempt("views", "correct the view, or views.use", lambda: _views(config))
+    if any(Path(config.lookups.folder).glob("*.toml")):
+        yield from _attempt("lookups", "correct the declaration, or its table", lambda: _lookups(config))
     yield from _attempt("protection", "name the variable in protect.key_env, and set it", lambda: _protection(visit))
 
 
@@ -135,6 +137,13 @@ def _views(config: Config) -> str:
     if config.source.stream:
         load_pack(config).open("", config.source.fields or load_pack(config).stream_fields)
     return f"{', '.join(compile_all(config))} compile"
+
+
+def _lookups(config: Config) -> str:
+    from shardlake.app.viewset import load_pack
+    from shardlake.packs.lookups import told
+
+    return "; ".join(told(load_pack(config)))
 
 
 def _protection(visit: Visit) -> str:

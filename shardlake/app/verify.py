@@ -14,7 +14,7 @@ from serving.plan import plan
 from shardlake.adapters.engine import Engine
 from shardlake.adapters.readers import MASTER, read_manifests
 from shardlake.adapters.table_files import checked
-from shardlake.core.combine import Part, combined_sql, read_parquet
+from shardlake.core.combine import Part, combined_sql, read_events
 from shardlake.core.journal import reading
 from shardlake.core.journal.port import Journal
 from shardlake.core.ports import ObjectStore, Snapshot, Tables
@@ -44,17 +44,17 @@ def verify(
     for name, view_plan in made.views.items():
         view = view_plan.view
         answered = f"({combined_sql(view, view_parts(view_plan, store))})"
-        recomputed = [Part(f"({view.partial.replace(EVENTS, source)})") for source in sources]
+        recomputed = [Part(f"({view.partial.replace(EVENTS, read_events(view, files))})") for files in sources]
         rows = engine.table(f"SELECT count(*) AS n FROM {answered}")["n"][0].as_py()
         count, sample = differing(engine, view, f"({combined_sql(view, recomputed)})", answered)
         found.append(Verified(name, rows, count, sample))
     return found
 
 
-def _sources(journal: Journal, store: ObjectStore, master: Snapshot | None, cut: Seam) -> list[str]:
-    """All rows of a cut: the master's files, and the segments of the entries beyond its seam."""
+def _sources(journal: Journal, store: ObjectStore, master: Snapshot | None, cut: Seam) -> list[list[str]]:
+    """The files of all rows of a cut: the master's, and the segments of the entries beyond its seam."""
     seam = master.seam if master else NOTHING
     entries = [e for lane in cut.marks for e in reading.read_entries(journal, lane, seam.n(lane), cut.n(lane))]
     segments = [store.path(m.segment) for m in read_manifests(store, entries) if m.segment is not None]
     files = [checked(file) for file in master.files] if master else []
-    return [read_parquet(paths) for paths in (files, segments) if paths]
+    return [paths for paths in (files, segments) if paths]

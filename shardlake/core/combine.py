@@ -14,6 +14,8 @@ from enum import Enum
 from itertools import pairwise
 from typing import Final
 
+from shardlake.core.schema import EVENT_COLUMNS, Column
+from shardlake.core.sql import literal
 from shardlake.core.view import COMBINED, PARTIALS, CompiledView
 from shardlake.core.windows import ALL, Run, Windows, shared
 
@@ -140,6 +142,23 @@ def read_parquet(paths: Sequence[str]) -> str:
     """
     listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
     return f"read_parquet([{listed}], hive_partitioning = false)"
+
+
+def read_events(view: CompiledView, paths: Sequence[str]) -> str:
+    """Write files of events as one relation with the columns that a view reads.
+
+    A file that was written before the source had a column holds NULL in it; columns that the view does not read may
+    differ from file to file.
+    """
+    if not view.reads:  # compiled before they were noted
+        return read_parquet(paths)
+    columns = ", ".join(_told(column) for column in (*view.reads, *EVENT_COLUMNS))
+    return read_parquet(paths).removesuffix(")") + f", schema = MAP {{{columns}}})"
+
+
+def _told(column: Column) -> str:
+    name = literal(column.name)
+    return f"{name}: {{'name': {name}, 'type': '{column.type}', 'default_value': NULL}}"
 
 
 def _within(key: str, runs: Sequence[Run]) -> str:

@@ -77,6 +77,13 @@ class Tables(Protocol):
         Raises: Corrupt if its newest snapshot has no seam that can be trusted.
         """
 
+    def widen(self, table: str, columns: Sequence[Column]) -> Sequence[Column]:
+        """Add the columns that a table lacks, as a change of its own, and give all that it has.
+
+        Rows that it holds already are NULL in them. No column ever goes. Raises: ConfigError if the table has one of
+        them with another type; Conflict if somebody else changed the table meanwhile, or it does not exist.
+        """
+
     def new_file(self, table: str, partition: str) -> str:
         """Give a path, never used before, where a data file of a partition is to be written."""
 

@@ -14,6 +14,7 @@ import msgspec
 
 from shardlake.core import formats
 from shardlake.core.errors import Corrupt
+from shardlake.core.schema import Column
 
 EVENTS: Final = "{events}"  # in `partial`: a relation with the source's columns; the form leaves out duplicates
 PARTIALS: Final = "{partials}"  # in `combine`: a relation with the partial columns, several rows a key
@@ -55,7 +56,8 @@ class CompiledView:
     """One view in its three forms.
 
     `window` names the key of its first `time_bucket`, by which partials are partitioned and passed through,
-    and `window_us` is that bucket's width in microseconds; both are None for a view without one.
+    and `window_us` is that bucket's width in microseconds; both are None for a view without one. `reads` are the
+    columns of the source that the view names; a view that was compiled before they were noted has none.
     """
 
     name: str
@@ -70,6 +72,7 @@ class CompiledView:
     window: str | None = None
     window_us: int | None = None
     description: str = ""
+    reads: tuple[Column, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -26,6 +26,10 @@ class RacingTables:
             self._meanwhile()
         return found
 
+    def widen(self, table: str, columns: Sequence[Column]) -> Sequence[Column]:
+        """Add columns."""
+        return self._inner.widen(table, columns)
+
     def new_file(self, table: str, partition: str) -> str:
         """Give a path."""
         return self._inner.new_file(table, partition)

@@ -42,9 +42,18 @@ def make_view(window_type: str = "TIMESTAMP", window: str | None = "window") -> 
         OutputColumn("viewer", "VARCHAR"),
         OutputColumn("requests", "BIGINT"),
     )
-    forms = {"partial": PARTIAL, "combine": COMBINE, "finalize": FINALIZE}
     return CompiledView(
-        "v", "logs", "f", "", columns, outputs, **forms, window=window, window_us=WIDTH if window else None
+        "v",
+        "logs",
+        "f",
+        "",
+        columns,
+        outputs,
+        partial=PARTIAL,
+        combine=COMBINE,
+        finalize=FINALIZE,
+        window=window,
+        window_us=WIDTH if window else None,
     )
 
 

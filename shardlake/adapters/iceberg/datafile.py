@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from pyiceberg.conversions import to_bytes
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionSpec
-from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 from pyiceberg.types import DateType, IntegerType, LongType, NestedField, StringType, TimestampType
@@ -47,11 +46,12 @@ def added(table: Table, file: TableFile, path: str) -> DataFile:
         footer = pq.read_metadata(path)
     except pa.ArrowInvalid as error:
         raise Corrupt(f"{path} is no Parquet file: {error}; write it again") from error
-    _check_schema(table.schema(), footer.schema.to_arrow_schema(), path)
+    there = _check_schema(table, footer.schema.to_arrow_schema(), path)
     length = Path(path).stat().st_size
     if (footer.num_rows, length) != (file.rows, file.length):
         raise Corrupt(f"{file.path} has {footer.num_rows} rows, {length} bytes, not {file.rows}, {file.length}")
-    columns = {f.field_id: _statistics(footer, f) for f in table.schema().fields if f.field_type.is_primitive}
+    fields = [field for field in table.schema().fields if field.name in there and field.field_type.is_primitive]
+    columns = {field.field_id: _statistics(footer, field) for field in fields}
     _check_partition(table.spec(), columns, file)
     return _listed(table, file, columns)
 
@@ -81,13 +81,16 @@ def _listed(table: Table, file: TableFile, columns: dict[int, _Statistics]) -> D
     return made
 
 
-def _check_schema(schema: Schema, found: pa.Schema, path: str) -> None:
-    wanted = {f.name: text_of_iceberg(f.field_type) for f in schema.fields}
+def _check_schema(table: Table, found: pa.Schema, path: str) -> set[str]:
+    """See that a file has the columns of its table, and give their names; those added later it may lack."""
+    wanted = {f.name: text_of_iceberg(f.field_type) for f in table.schema().fields}
     there = {f.name: text_of_arrow(f.type) for f in found}
-    if there != wanted:
+    first = min(table.schemas().values(), key=lambda schema: schema.schema_id)
+    if there != wanted and there != {n: t for n, t in wanted.items() if n in there or n in first.column_names}:
         wrong = sorted(name for name in {*wanted, *there} if wanted.get(name) != there.get(name))
         said = ", ".join(f"{name} {there.get(name, 'missing')} (not {wanted.get(name, 'there')})" for name in wrong)
         raise Corrupt(f"{path} does not have the columns of its table: {said}")
+    return set(there)
 
 
 def _check_partition(spec: PartitionSpec, columns: dict[int, _Statistics], file: TableFile) -> None:

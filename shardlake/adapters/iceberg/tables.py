@@ -52,6 +52,11 @@ class IcebergTables:
         check_name(table)
         return table_index.load(self._root, self._storage, table, lambda name: self._writer().rebuild(name))
 
+    def widen(self, table: str, columns: Sequence[Column]) -> Sequence[Column]:
+        """Add the columns that a table lacks, and give all that it has. Raises: as `Tables.widen`; Transient."""
+        check_name(table)
+        return self._writer().widen(table, columns)
+
     def new_file(self, table: str, partition: str) -> str:
         """Give a path, never used before, where a data file of a partition is to be written. Its folder is made."""
         check_name(table)

@@ -67,6 +67,11 @@ def schema_of(columns: Sequence[Column]) -> Schema:
     return assign_fresh_schema_ids(Schema(*fields))
 
 
+def columns_of(schema: Schema) -> tuple[Column, ...]:
+    """Give the fields of an Iceberg schema as columns."""
+    return tuple(Column(field.name, text_of_iceberg(field.field_type), field.doc or "") for field in schema.fields)
+
+
 def spec_of(schema: Schema, partition: str | None) -> PartitionSpec:
     """Partition by the identity of a DATE column, or not at all. Raises: ConfigError if there is no such column."""
     if partition is None:

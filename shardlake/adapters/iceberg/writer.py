@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,8 @@ from shardlake.adapters.disk import translated
 from shardlake.adapters.iceberg.catalog import errors, identifier, open_catalog
 from shardlake.adapters.iceberg.commit import Staged, stage
 from shardlake.adapters.iceberg.rebuild import rebuild, references, token_of
-from shardlake.adapters.iceberg.types import schema_of, spec_of
-from shardlake.adapters.table_files import changed
+from shardlake.adapters.iceberg.types import columns_of, iceberg_type, schema_of, spec_of
+from shardlake.adapters.table_files import changed, lacking
 from shardlake.adapters.table_index import (
     FORMAT,
     FORMAT_PROPERTY,
@@ -60,6 +61,24 @@ class Writer:
         with errors(f"create table {name}"):
             table = self._catalog.create_table(identifier(name), schema, location, spec, properties=properties)
         return Snapshot(name, token_of(table), NOTHING)
+
+    def widen(self, name: str, columns: Sequence[Column]) -> Sequence[Column]:
+        """Add the columns that a table lacks, and give all that it has.
+
+        A change of the schema alone leaves snapshots, files and seam as they are, so whoever dies after it has changed
+        nothing that anybody reads. Raises: ConfigError, Conflict, Transient.
+        """
+        what = f"add columns to table {name}"
+        table = self._table(name)
+        if table is None:
+            raise Conflict(f"cannot {what}: it is gone; read it again")
+        there = columns_of(table.schema())
+        new = lacking(f"table {name}", there, columns)
+        if new:
+            with errors(what), table.update_schema() as update:
+                for column in new:
+                    update.add_column(column.name, iceberg_type(column.type, count(1)), column.comment or None)
+        return (*there, *new)
 
     def rebuild(self, name: str) -> Snapshot | None:
         """Read a table's newest snapshot from its manifests, and write its sidecar. Raises: as `Tables.load`."""

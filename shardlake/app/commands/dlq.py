@@ -1,47 +1,81 @@
 """`shardlake dlq`: the records that could not be read."""
 
 import base64
+import os
 import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from shardlake.app.cli import Group, Invocation, pass_invocation
 from shardlake.app.text import payload, printable
 
+if TYPE_CHECKING:
+    from shardlake.app.retrying import Tried
 
-@click.group(cls=Group, short_help="See the records that could not be read.")
+_WHY: Final = {
+    "no_line": "tell of what is no line",
+    "cut": "keep only the start of their line, by limits.letter_bytes_max",
+    "other_source": "are of another source: see source.name",
+}
+
+
+@click.group(cls=Group, short_help="See the records that could not be read, and try them again.")
 def dlq() -> None:
-    """See the dead letters: records that could not be read, with their payload and the reason."""
+    """See the dead letters: records that could not be read, with their payload and the reason; and try them again."""
 
 
-@dlq.command("list")
+@dlq.command("list", short_help="Count the open dead letters by reason, or list them.")
 @click.option("--reason", default="", metavar="WORD", help="The letters of this reason, one by one.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many letters to list.")
+@click.option("--all", "retried", is_flag=True, help="Also those that were retried, and are counted since.")
 @pass_invocation
-def list_(invocation: Invocation, reason: str, limit: int) -> None:
-    """Count the dead letters by reason; with --reason, list them."""
+def list_(invocation: Invocation, reason: str, limit: int, retried: bool) -> None:
+    """Count the open dead letters by reason, with a sample; with --reason, list them."""
     from shardlake.app.letters import Letters
 
     letters = Letters(invocation.config)
+    done = letters.retried()
     if reason:
-        found = letters.of(reason, limit)
-        listed = [(letter.id, letter.origin, letter.line, letter.detail) for letter in found]
-        invocation.output.table(
-            ("id", "origin", "line", "detail"),
-            listed,
-            {"reason": reason, "letters": [_told(letter) for letter in found]},
-        )
-        return
-    counted = letters.reasons()
-    rows = [(r.reason, r.count, r.first, r.last) for r in counted]
-    reasons = [{"reason": r.reason, "count": r.count, "first": r.first, "last": r.last} for r in counted]
-    data = {"total": sum(r.count for r in counted), "reasons": reasons}
+        _list_each(invocation, reason, letters.of(reason, limit, retried=retried), retried)
+    else:
+        _list_reasons(invocation, letters.reasons(retried=retried), retried, done)
+    if done and not retried:
+        invocation.output.note(f"{done:,} dead letters were retried, and are counted since: --all shows them too")
+
+
+def _list_each(invocation: Invocation, reason: str, found: Any, retried: bool) -> None:
+    columns = ("id", "origin", "line", "detail", *(("retried",) if retried else ()))
+    rows = [
+        (letter.id, letter.origin, letter.line, letter.detail, *((letter.retried or "no",) if retried else ()))
+        for letter in found
+    ]
+    invocation.output.table(columns, rows, {"reason": reason, "letters": [_told(letter) for letter in found]})
+
+
+def _list_reasons(invocation: Invocation, counted: Any, retried: bool, done: int) -> None:
+    columns = ("reason", "letters", *(("retried",) if retried else ()), "first", "last", "sample")
+    rows = [
+        (r.reason, r.count, *((r.retried,) if retried else ()), r.first, r.last, payload(r.sample)) for r in counted
+    ]
+    reasons = [
+        {
+            "reason": r.reason,
+            "count": r.count,
+            "retried": r.retried,
+            "first": r.first,
+            "last": r.last,
+            "sample": payload(r.sample),
+        }
+        for r in counted
+    ]
+    data = {"total": sum(r.count for r in counted), "retried": done, "reasons": reasons}
     if counted or invocation.json:
-        invocation.output.table(("reason", "letters", "first", "last"), rows, data)
+        invocation.output.table(columns, rows, data)
         invocation.output.note("`shardlake dlq show ID` shows one; --reason WORD lists the letters of a reason")
     else:
-        invocation.output.note("no dead letters")
+        invocation.output.note("no open dead letters" if done else "no dead letters")
 
 
 @dlq.command(short_help="Show one dead letter.")
@@ -49,7 +83,7 @@ def list_(invocation: Invocation, reason: str, limit: int) -> None:
 @click.option("--raw", is_flag=True, help="Write the payload alone, byte by byte: for a file, not for a terminal.")
 @pass_invocation
 def show(invocation: Invocation, letter: str, raw: bool) -> None:
-    """Show a dead letter: its position, where it came from, why it could not be read, and its payload."""
+    """Show a dead letter: its position, its origin, why it could not be read, whether it was retried, its payload."""
     from shardlake.app.letters import Letters
 
     found = Letters(invocation.config).find(letter)
@@ -62,8 +96,70 @@ def show(invocation: Invocation, letter: str, raw: bool) -> None:
         return
     for one in found:
         facts = {name: value for name, value in _told(one).items() if not name.startswith("payload")}
-        invocation.output.facts(facts | {"bytes": len(one.payload)}, None)
+        retried = f"it is counted, as {one.retried}" if one.retried else "no"
+        invocation.output.facts(facts | {"retried": retried, "bytes": len(one.payload)}, None)
         click.echo(payload(one.payload))
+
+
+@dlq.command(short_help="Try dead letters again.")
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--reason", default="", metavar="WORD", help="Only the letters of this reason.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="How many letters to try at most.")
+@click.option("--dry-run", is_flag=True, help="Only see which can be read now; store nothing.")
+@pass_invocation
+def retry(invocation: Invocation, ids: tuple[str, ...], reason: str, limit: int | None, dry_run: bool) -> None:
+    """Read dead letters again, by the present pack and settings; what can be read now is counted, once.
+
+    What still cannot be read stays as it is. A line is read by source.fields, or by the pack's fields of a stream: the
+    header of its file is not kept with it. Streams, batch runs and queries go on meanwhile.
+    """
+    from shardlake.app.letters import Choice
+    from shardlake.app.progress import shown
+    from shardlake.app.retrying import retry as work
+
+    with shown(invocation) as progress:
+        tried = work(invocation.config, os.environ, Choice(reason, ids, limit), progress, dry_run=dry_run)
+    if invocation.json:
+        invocation.output.json(_tried(tried, dry_run))
+        return
+    can = "can be read now" if dry_run else "were read, and are counted now"
+    duplicates = f"; {tried.duplicates:,} of them are duplicates" if tried.duplicates else ""
+    click.echo(f"{tried.read:,} of {tried.letters:,} dead letters {can}{duplicates}")
+    if tried.failing:
+        failing = [(reason, count, tried.details[reason]) for reason, count in tried.failing.most_common()]
+        invocation.output.table(("reason now", "letters", "detail of the first"), failing, None)
+    for note in _notes(tried):
+        invocation.output.note(note)
+
+
+def _notes(tried: "Tried") -> Iterator[str]:
+    if "no_header" in tried.failing:
+        yield "no_header: the header of a file is not kept with its lines: set source.fields to its fields, in order"
+    for (reason, why), count in sorted(tried.others.items()):
+        yield f"{count:,} {reason} cannot be retried: they {_WHY[why]}"
+    if tried.before:
+        yield f"{tried.before:,} were retried before"
+    for view in sorted(tried.failed_views):
+        yield f"view {view} could not be computed over what was read; its answers say why"
+
+
+def _tried(tried: "Tried", dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "letters": tried.letters,
+        "read": tried.read,
+        "duplicates": tried.duplicates,
+        "entries": tried.entries,
+        "failing": [
+            {"reason": reason, "count": count, "detail": tried.details[reason]}
+            for reason, count in tried.failing.most_common()
+        ],
+        "not_retried": [
+            {"reason": reason, "why": why, "count": count} for (reason, why), count in sorted(tried.others.items())
+        ],
+        "retried_before": tried.before,
+        "failed_views": sorted(tried.failed_views),
+    }
 
 
 def _told(letter: Any) -> dict[str, Any]:
@@ -74,6 +170,7 @@ def _told(letter: Any) -> dict[str, Any]:
         "reason": letter.reason,
         "detail": letter.detail,
         "arrival": letter.arrival.isoformat(sep=" ") + " UTC",
+        "retried": letter.retried or None,
         "payload": payload(letter.payload),
         "payload_base64": base64.b64encode(letter.payload).decode(),
     }

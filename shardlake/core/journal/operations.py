@@ -32,9 +32,9 @@ def found(lanes: int) -> tuple[Write, ...]:
     return (first, *(Write(rows.lane_key(head.lane), None, rows.encode(head)) for head in heads))
 
 
-def grow(registry: Registry) -> tuple[Write, ...]:
-    """Add a lane."""
-    after, head = Registry(registry.lanes + 1), Head(registry.lanes, 0, "", "", "")
+def grow(registry: Registry, source: str = "") -> tuple[Write, ...]:
+    """Add a lane, for any source or for one alone."""
+    after, head = Registry(registry.lanes + 1), Head(registry.lanes, 0, "", "", source)
     return (
         Write(rows.REGISTRY_KEY, rows.encode(registry), rows.encode(after)),
         Write(rows.lane_key(head.lane), None, rows.encode(head)),

@@ -94,6 +94,17 @@ class SourceRow(msgspec.Struct, frozen=True):
     format: int = msgspec.field(default_factory=lambda: FORMAT)
 
 
+class ColumnsRow(msgspec.Struct, frozen=True):
+    """Every column that events of a source ever had, name -> type: it only grows, and no type changes.
+
+    It is written when a source begins to be read with a new column, never by a commit, and may be longer than 1 KiB.
+    """
+
+    source: str
+    columns: dict[str, str]
+    format: int = msgspec.field(default_factory=lambda: FORMAT)
+
+
 class WorkerRow(msgspec.Struct, frozen=True):
     """A worker's heartbeat: a counter, judged by each observer's own clock."""
 
@@ -111,8 +122,8 @@ class TableRow(msgspec.Struct, frozen=True):
     format: int = msgspec.field(default_factory=lambda: FORMAT)  # a factory, so that it is always written
 
 
-Row = Registry | Head | Entry | ShardRow | SourceRow | WorkerRow | TableRow
-R = TypeVar("R", Registry, Head, Entry, ShardRow, SourceRow, WorkerRow, TableRow)
+Row = Registry | Head | Entry | ShardRow | SourceRow | ColumnsRow | WorkerRow | TableRow
+R = TypeVar("R", Registry, Head, Entry, ShardRow, SourceRow, ColumnsRow, WorkerRow, TableRow)
 
 REGISTRY_KEY: Final = "registry"
 
@@ -135,6 +146,11 @@ def shard_key(shard: ShardId | str) -> str:
 def source_key(source: str) -> str:
     """Key of a source's settings."""
     return f"source/{source}"
+
+
+def columns_key(source: str) -> str:
+    """Key of the columns of a source's events."""
+    return f"columns/{source}"
 
 
 def worker_key(worker: str) -> str:
