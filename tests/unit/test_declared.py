@@ -87,6 +87,8 @@ REFUSED = {
     '"TIMESTAMP",': ('"TIMESTAMP", time = "%H:%M",', "time is '%H:%M', which does not tell year, month and day"),
     '"TIMESTAMP", ': ('"TIMESTAMP", time = "sec", ', "time is 'sec'; accepted: iso, s, ms, us, ns, epoch, or a"),
     'id"': ("id", "is not TOML"),
+    '"user.id"': ('"user\\u0000id"', "holds a character that cannot be seen"),
+    "user.id": ("$.user.*", r"columns\.user\.from is '\$\.user\.\*'; accepted"),
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Lines to rows and letters: nothing decides about a line but itself and the header above it."""
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shardlake.adapters.engine import Engine
-from shardlake.core.errors import SqlFailed
+from shardlake.core.errors import ConfigError, SqlFailed
 from shardlake.packs.declared import declaration
 from shardlake.packs.declared.decoder import DeclaredDecoder
 from shardlake.packs.pack import Decoded
@@ -155,6 +155,7 @@ def test_a_time_is_taken_with_its_offset_or_not_at_all(text: str) -> None:
         ("%d/%b/%Y %z", "06/Feb/2019 +0200", datetime(2019, 2, 5, 22)),
         ("%d/%b/%Y %z", "06/Feb/2019 +9900", None),
         ("%Y%m%d", "infinity", None),
+        ("%a, %d %b %Y %H:%M:%S GMT", "Sun, 01 Mar 2026 10:00:00 GMT", datetime(2026, 3, 1, 10)),
         ("%Y%m%d", " 20260101", None),
     ],
 )
@@ -186,6 +187,22 @@ def test_a_csv_file_is_read_by_its_header() -> None:
     later = decoder(CSV)
     later.skip("\n".join(lines).encode())
     assert told(later.decode(b"1,2026-01-04,8,z"))[0]["n"] == 8
+
+
+def test_names_that_differ_in_case_or_look_like_marks_are_names() -> None:
+    text = 'format = "csv"\nheader = true\nevent_time = "t"\n[columns]\nt = "TIMESTAMP"\na = "VARCHAR"\n'
+    text += 'one = { type = "VARCHAR", from = "#1" }\nb = { type = "VARCHAR", from = "[b]" }'
+    found = told(decoder(declaration.parse(text, "odd", "pack.toml")).decode(b"T,t,A,a,#1,[b]\nx,2026-01-01,1,2,3,4"))
+    assert found[1] == {"t": datetime(2026, 1, 1), "a": "2", "one": "3", "b": "4"}
+
+
+def test_a_date_is_no_time_of_day() -> None:
+    text = 'format = "json"\nevent_time = "t"\n[columns]\nt = "TIMESTAMP"\nd = "DATE"'
+    pack = declaration.parse(text, "days", "pack.toml")
+    assert one(pack, '{"t":"2026-01-01","d":"2026-03-01"}')["d"] == date(2026, 3, 1)
+    assert one(pack, '{"t":"2026-01-01","d":"2026-03-01T23:00:00-05:00"}')[0] == "wrong_type"
+    with pytest.raises(ConfigError, match="tells a time of day: make it a TIMESTAMP"):
+        declaration.parse(text.replace('d = "DATE"', 'd = { type = "DATE", time = "%Y%m%d%H" }'), "days", "pack.toml")
 
 
 def test_a_header_that_comes_again_is_no_line_and_one_that_is_none_loses_nothing() -> None:

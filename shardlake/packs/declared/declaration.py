@@ -16,6 +16,7 @@ FILE: Final = "pack.toml"
 Format = Literal["json", "csv", "tsv", "log"]
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+_FREE: Final = ("about", "delimiter", "description", "is")
 _DATE_PARTS: Final = ("Yycx", "mbBjcx", "djcx")
 TIMES: Final = ("iso", "s", "ms", "us", "ns", "epoch")
 
@@ -112,6 +113,11 @@ def bare(field: str) -> str:
     return field[1:-1] if field[:1] + field[-1:] in ("[]", '""') else field
 
 
+def names_of(fields: Sequence[str], kind: str) -> tuple[str, ...]:
+    """Give the names of fields: those of a `log` may be marked."""
+    return tuple(map(bare, fields)) if kind == "log" else tuple(fields)
+
+
 def load(folder: Traversable, name: str) -> Declaration:
     """Read the declaration of the pack in a folder called `name`. Raises: ConfigError with the place and what to do."""
     file = folder.joinpath(FILE)
@@ -127,12 +133,25 @@ def load(folder: Traversable, name: str) -> Declaration:
 def parse(text: str, name: str, place: str) -> Declaration:
     """Read a declaration. Raises: ConfigError with the place and what is accepted."""
     try:
-        given = msgspec.convert(tomllib.loads(text), _File)
+        read = tomllib.loads(text)
+        given = msgspec.convert(read, _File)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{place} is not TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{place}: {_spoken(str(error))}") from error
+    if (odd := _odd_text(read)) is not None:
+        raise ConfigError(f"{place}: {odd!r} holds a character that cannot be seen: write it without")
     return _Checked(given, given.name or name, place).declaration()
+
+
+def _odd_text(value: object, key: str = "") -> str | None:
+    """Find a text, beside those for people, that holds what no field and no pattern has."""
+    if isinstance(value, dict):
+        return next((odd for k, v in value.items() if (odd := _odd_text(k) or _odd_text(v, k)) is not None), None)
+    if isinstance(value, list):
+        return next((odd for one in value if (odd := _odd_text(one, key)) is not None), None)
+    is_odd = isinstance(value, str) and key not in _FREE and not value.isprintable()
+    return str(value) if is_odd else None
 
 
 def _spoken(error: str) -> str:
@@ -166,7 +185,6 @@ class _Checked:
         schema = self._schema([r.column for r in read])
         computed = tuple(self._computed(name, one, schema) for name, one in self._columns() if one.is_)
         schema = self._schema([*schema.columns, *(c.column for c in computed)])
-        fields = given.fields if given.format == "log" else tuple(map(bare, given.fields))
         return Declaration(
             name=self.name,
             description=given.description,
@@ -175,8 +193,8 @@ class _Checked:
             nulls=_NULLS[given.format] if given.nulls is None else given.nulls,
             comment=given.comment,
             has_header=given.header,
-            fields=fields,
-            fields_min=given.fields_min or len(fields),
+            fields=given.fields,
+            fields_min=given.fields_min or len(given.fields),
             only=given.only,
             read=read,
             computed=computed,
@@ -227,7 +245,7 @@ class _Checked:
             )
         if "%" in time and not all({*found} & {*re.findall("%-?(.)", time)} for found in _DATE_PARTS):
             self.refuse(f"{key}.time is {time!r}, which does not tell year, month and day, or their like (%Y %m %d)")
-        if column.type == "DATE" and time in TIMES[1:]:
+        if column.type == "DATE" and (time in TIMES[1:] or re.search("%-?[HIMSfpzZcXs]", time)):
             self.refuse(f"{key}.time is {time!r}, which tells a time of day: make it a TIMESTAMP")
         return time or "iso"
 
@@ -262,7 +280,7 @@ class _Checked:
             self.refuse(
                 "nothing names the fields: set header = true if the first line of a file does, or list them in fields"
             )
-        plain = [bare(f) for f in given.fields]
+        plain = names_of(given.fields, given.format)
         if repeated := [f for f in plain if plain.count(f) > 1 and f != "-"]:
             self.refuse(f"fields names {repeated[0]} twice; a field to pass over is called -")
         wanted = {*(c.from_ if isinstance(c, _Column) and c.from_ else n for n, c in given.columns.items()

@@ -5,7 +5,7 @@ Nothing but the line itself and the header above it decides what becomes of a li
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -17,7 +17,7 @@ from shardlake.adapters.engine import Engine
 from shardlake.core.errors import SqlFailed, SumOverflow
 from shardlake.packs import arrays
 from shardlake.packs.declared import delimited, jsonlines
-from shardlake.packs.declared.declaration import Declaration, bare
+from shardlake.packs.declared.declaration import Declaration, names_of
 from shardlake.packs.declared.delimited import Layout
 from shardlake.packs.declared.lines import Flags, Indices, Lines
 from shardlake.packs.declared.oddlines import OddCsv, OddLog
@@ -38,7 +38,7 @@ class DeclaredDecoder:
     ) -> None:
         self._declared, self._engine, self._limit = declared, engine, line_bytes_max
         self._fields = fields
-        self._header = declared.delimiter.join(map(bare, fields or ())).encode() if declared.has_header else b""
+        self._header = declared.delimiter.join(fields or ()).encode() if declared.has_header else b""
         self._unknown: set[str] = set()
 
     @property
@@ -126,7 +126,7 @@ class DeclaredDecoder:
 
     def _beginning_as_this_kind(self, lines: Lines, rows: Indices, letters: list[Letter]) -> Indices:
         """Leave out lines of another kind, if the first field tells: they may be cut in another way altogether."""
-        first = bare((self._fields or ("",))[0])
+        first = names_of((self._fields or ("",))[:1], self._declared.format)[0]
         accepted = self._declared.only.get(first, ())
         if not accepted or not len(rows):
             return rows
@@ -201,12 +201,11 @@ class _Reader:
     """What reads lines of some fields: their layout, the SQL for their texts, and what is needed and not among them."""
 
     def __init__(self, declared: Declaration, fields: tuple[str, ...]) -> None:
-        wanted = {one.field.casefold(): one.field for one in declared.read} | {n.casefold(): n for n in declared.only}
-        plain = [bare(field) for field in fields]
-        names = [wanted.get(name.casefold(), "") if plain.index(name) == at else "" for at, name in enumerate(plain)]
+        is_log = declared.format == "log"
+        wanted = [*(one.field for one in declared.read), *declared.only]
+        names = _matched(names_of(fields, declared.format), wanted)
         needed = [*(one.field for one in declared.read if one.needed), *declared.only]
         self.missing = next((field for field in needed if field not in names), "")
-        is_log = declared.format == "log"
         self.layout = Layout(
             names=tuple(names),
             brackets=frozenset(at for at, field in enumerate(fields) if is_log and field.startswith("[")),
@@ -223,6 +222,19 @@ class _Reader:
         self.sql = _sql(declared, f'SELECT *, 0 AS "{FAULT}" FROM texts', self.absent)
         types = {one.field: one.column.type for one in declared.read}
         self.odd: delimited.Odd = OddLog(self.layout, types) if is_log else OddCsv(self.layout)
+
+
+def _matched(fields: Sequence[str], wanted: Iterable[str]) -> list[str]:
+    """Give each field the name by which it is wanted, "" if it is not: by its letters, else whatever their case."""
+    names = [""] * len(fields)
+    for name in dict.fromkeys(wanted):
+        folded = [field.casefold() for field in fields]
+        places = [at for at, field in enumerate(fields) if field == name] or [
+            at for at, field in enumerate(folded) if field == name.casefold() and not names[at]
+        ]
+        if places:
+            names[places[0]] = name
+    return names
 
 
 @lru_cache(maxsize=32)

@@ -19,6 +19,7 @@ from shardlake.packs.declared.lines import Flags, Indices, Lines
 from shardlake.packs.pack import Letter, Reason
 
 READ_BYTES: Final = 4 << 20
+_PASSED: Final = "\x1f"  # begins the name of a piece that is not kept, and no name of a field
 _QUOTE: Final = ord('"')
 
 
@@ -45,9 +46,9 @@ class Layout:
         """Name the pieces of a line of so many pieces; what is passed over has a name with a mark."""
         found: list[str] = []
         for place, name in enumerate(self.names):
-            kept = name or f"#{place}"
+            kept = name or f"{_PASSED}{place}"
             found += [f"{kept}[", f"{kept}]"] if place in self.brackets else [kept]
-        found += [f"#{place}" for place in range(len(found), width)]
+        found += [f"{_PASSED}{place}" for place in range(len(found), width)]
         return found[:width]
 
     def widths(self) -> tuple[int, int]:
@@ -58,7 +59,7 @@ class Layout:
     def columns(self) -> tuple[str, ...]:
         """Name the pieces that are kept."""
         most = self.widths()[1]
-        return tuple(name for name in self.pieces(most) if not name.startswith("#"))
+        return tuple(name for name in self.pieces(most) if not name.startswith(_PASSED))
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ MALFORMED: Final = -1
 ROUNDED: Final = 1_000_000  # and the number of the column
 _DIGITS_OF_DOUBLE: Final = 15
 _STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]|\.")
-_PATH: Final = re.compile(r'\$(?:\."[^"\\]+"|\.\w+|\[\d+\])+')
+_PATH: Final = re.compile(r'\$(?:\."[^"\\*]+"|\.\w+|\[\d+\])+')
 _FIELD: Final = re.compile(r'[^.\[\]"*]+(?:\[\d+\])*(?:\.[^.\[\]"*]+(?:\[\d+\])*)*')
 
 

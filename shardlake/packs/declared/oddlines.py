@@ -112,6 +112,6 @@ class OddCsv:
 
     def _kept(self, cells: Sequence[str]) -> list[str | None]:
         names = self._layout.pieces(self._layout.widths()[1])
-        padded = [*cells, *[None] * (len(names) - len(cells))]
-        kept = [cell for name, cell in zip(names, padded, strict=True) if not name.startswith("#")]
+        there = dict(zip(names, cells, strict=False))
+        kept = [there.get(name) for name in self._layout.columns()]
         return [None if cell in self._layout.nulls else cell for cell in kept]

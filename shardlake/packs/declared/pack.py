@@ -11,7 +11,7 @@ from shardlake.core.errors import ConfigError, SqlFailed
 from shardlake.core.schema import Column, SourceSchema
 from shardlake.packs import arrays
 from shardlake.packs.declared import declaration
-from shardlake.packs.declared.declaration import Declaration, bare
+from shardlake.packs.declared.declaration import Declaration, names_of
 from shardlake.packs.declared.decoder import PASSED_OVER, DeclaredDecoder
 from shardlake.packs.declared.values import FAULT, typed_sql
 from shardlake.packs.pack import LINE_BYTES_MAX, Decoder
@@ -115,8 +115,8 @@ class DeclaredPack:
         if not fields:
             raise ConfigError(f"source.fields is not set: name the fields of {self.name}'s lines, in their order")
         known = {one.field.casefold() for one in self._declared.read} | {n.casefold() for n in self._declared.only}
-        plain = [bare(field).casefold() for field in fields]
-        declared = {bare(field).casefold() for field in self._declared.fields}
+        plain = [name.casefold() for name in names_of(fields, self._declared.format)]
+        declared = {name.casefold() for name in names_of(self._declared.fields, self._declared.format)}
         for field, name in zip(fields, plain, strict=True):
             if name not in known | declared | {PASSED_OVER}:
                 names = ", ".join(sorted({one.field for one in self._declared.read}))

@@ -21,9 +21,10 @@ _NAMES: Final = {
 }
 _FIRST: Final = "TIMESTAMP '0001-01-01'"
 _LAST: Final = "TIMESTAMP '9999-12-31 23:59:59.999999'"
+_DAY: Final = r"(000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d{3})-\d{2}-\d{2}"
 _OFFSET: Final = r"[-+](0\d|1[0-4])(:?[0-5]\d)?"
 _ISO: Final = rf"\d{{4}}-\d{{2}}-\d{{2}}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{{1,9}})?)?( ?(Z|UTC|{_OFFSET}))?)?"
-_WRITTEN: Final = r"\S*[0-9](.*\S)?"  # strptime passes over blanks, and takes "infinity" and "epoch" by any pattern
+_WRITTEN: Final = r"(\S.*)?[0-9](.*\S)?"  # strptime passes over blanks, and takes "infinity" and "epoch" by any pattern
 
 
 def typed_sql(
@@ -111,10 +112,10 @@ def _decimal(text: str, kind: str, scale: int) -> str:
 
 
 def _time(one: Read, text: str) -> str:
+    if one.column.type == "DATE" and one.time == "iso":
+        return f"CASE WHEN regexp_full_match({text}, '{_DAY}') THEN TRY_CAST({text} AS DATE) END"
     found = _instant(one.time, text)
-    if one.column.type == "DATE":
-        return f"CAST({found} AS DATE)"
-    return found
+    return f"CAST({found} AS DATE)" if one.column.type == "DATE" else found
 
 
 def _instant(time: str, text: str) -> str:
