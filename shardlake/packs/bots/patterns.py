@@ -4,14 +4,14 @@ Most come from the list `crawler-user-agents`, which names single bots and says 
 rules of structure: payloads of attacks, tools, and texts that no browser sends. All are matched in one pass.
 """
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Final
 
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
-from shardlake.packs.bots import rules
+from shardlake.packs.bots import attacks, rules
 
 
 class Category(StrEnum):
@@ -48,9 +48,38 @@ _TAGS: Final = {
     "seo": Category.SEO,
     "social-preview": Category.PREVIEW,
 }
+# Entries that find people: a build of Android, browsers within apps, editors, apps, and a maker of browsers whose
+# crawlers are all called spiders. What they meant to find is found by its URL, or because it names no device.
+LEFT_OUT: Final = frozenset(
+    {
+        *(
+            r"AP3A\.240617\.008",
+            r"008\/",
+            "Sonic",
+            "MetaIAB Facebook",
+            r"Code\/1\.",
+            r"Trae\/",
+            r"Notion\/",
+            "Sogou",
+            "Viber",
+        ),
+        *(
+            "WhatsApp",
+            r"Freespoke\/",
+            "Blackboard",
+            "Fluid",
+            r"Overcast\/",
+            "Podimo",
+            r"PocketCasts\/",
+            r"Instapaper\/",
+        ),
+    }
+)
+
+_ATTACKS: Final = {f"rule {rule}": place for place, (rule, _, _) in enumerate(attacks.RULES)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pattern:
     """A pattern in RE2's syntax.
 
@@ -64,31 +93,45 @@ class Pattern:
     title: str = ""
     example: str = ""
 
+    @cached_property
+    def rank(self) -> tuple[bool, bool, int, int]:
+        """Its place where several match: attacks, single bots, rules; by category, and the longest first."""
+        attack, rule = self.category is Category.ATTACK, self.evidence.startswith("rule")
+        return (not attack, rule, RANK[self.category], _ATTACKS.get(self.evidence, -len(self.expression)))
+
 
 # The rule, what a bot that it finds is there for, its expression, and a name for the bot.
 _RULES: Final = (
-    ("log4shell", Category.ATTACK, rules.LOG4SHELL, "log4shell"),
-    ("shellshock", Category.ATTACK, rules.SHELLSHOCK, "shellshock"),
-    ("sql-injection", Category.ATTACK, rules.SQL_INJECTION, "SQL injection"),
-    ("path-traversal", Category.ATTACK, rules.PATH_TRAVERSAL, "path traversal"),
-    ("markup", Category.ATTACK, rules.MARKUP, "script injection"),
-    ("command", Category.ATTACK, rules.COMMAND, "command injection"),
-    ("tool", Category.LIBRARY, rules.TOOL, ""),
+    ("sogou", Category.SEARCH, rules.SOGOU, ""),
+    ("messenger", Category.PREVIEW, rules.MESSENGER, ""),
+    ("monitors", Category.MONITOR, rules.MONITORS, ""),
+    ("out-of-band", Category.SCANNER, rules.OUT_OF_BAND, ""),
+    ("copier", Category.ARCHIVE, rules.COPIER, ""),
     ("renderer", Category.AUTOMATION, rules.RENDERER, ""),
+    ("scanner", Category.SCANNER, rules.SCANNER, ""),
+    ("probe", Category.MONITOR, rules.PROBE, ""),
+    ("tool", Category.LIBRARY, rules.LIBRARY, ""),
     ("bot-word", Category.UNKNOWN, rules.BOT_WORD, ""),
+    ("task-word", Category.UNKNOWN, rules.TASK_WORD, ""),
     ("contact", Category.UNKNOWN, rules.CONTACT, ""),
+    ("hidden", Category.UNKNOWN, rules.HIDDEN, ""),
     ("forged", Category.UNKNOWN, rules.FORGED, "forged browser"),
-    ("no-form", Category.UNKNOWN, rules.NO_FORM, ""),
 )
-# Phones whose maker's name ends like a bot's.
-NOT_BOTS: Final = re.compile(r"(?i)\bcubot\b")
+
+
+def structural() -> list[Pattern]:
+    """Give the rules of structure but for those of attacks."""
+    return [Pattern(expression, category, f"rule {rule}", title) for rule, category, expression, title in _RULES]
+
+
+def payloads() -> list[Pattern]:
+    """Give the rules that find attacks."""
+    return [Pattern(text, Category.ATTACK, f"rule {rule}", title) for rule, title, text in attacks.RULES]
 
 
 def load() -> list[Pattern]:
-    """Give all patterns: those that name single bots first."""
-    listed = [_listed(entry) for entry in CRAWLER_USER_AGENTS_DATA]
-    ruled = [Pattern(expression, category, f"rule {rule}", title) for rule, category, expression, title in _RULES]
-    return [*listed, *ruled]
+    """Give the patterns of single bots."""
+    return [_listed(entry) for entry in CRAWLER_USER_AGENTS_DATA if entry["pattern"] not in LEFT_OUT]
 
 
 def _listed(entry: dict[str, Any]) -> Pattern:
