@@ -1,5 +1,6 @@
 """The configuration: flag > `SHARDLAKE_*` > `shardlake.toml` > default, and where each value came from."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -144,7 +145,8 @@ def _located(setting: Setting, value: Any, base: Path) -> Any:
     is_path = setting.key in PATHS or (setting.key == "source.pack" and "/" in value)
     if not is_path or not value or is_s3(str(value)):
         return value
-    return str(base.absolute() / Path(value).expanduser())
+    found = str(base.absolute() / Path(value).expanduser())
+    return os.path.normpath(found) if setting.key == "source.pack" else found
 
 
 def _config(values: Mapping[str, Value]) -> Config:

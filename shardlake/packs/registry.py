@@ -1,6 +1,7 @@
 """The packs: those that come with Shardlake, by name, and those in folders of users, by path."""
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -33,10 +34,17 @@ def load(name: str) -> Pack:
     if is_folder(name):
         pack = DeclaredPack(Path(name), Path(name).name)
         if pack.name in PACKS or pack.name in FOLDERS:
-            raise ConfigError(f"{name}: {pack.name} is the name of a pack of Shardlake's own: set another in pack.toml")
+            raise ConfigError(
+                f"{name}: {pack.name} is the name of a pack of Shardlake's own: set another in its pack.toml, such as"
+                f' name = "my_{pack.name}"'
+            )
         return pack
-    names = ", ".join(sorted((*PACKS, *FOLDERS)))
-    raise ConfigError(f"there is no pack {name!r}; accepted: {names}, or the path of a pack's folder, such as ./{name}")
+    names = sorted((*PACKS, *FOLDERS))
+    near = get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}? Accepted" if near else "accepted"
+    raise ConfigError(
+        f"there is no pack {name!r}; {hint}: {', '.join(names)}, or the path of a pack's folder, such as ./{name}"
+    )
 
 
 def is_folder(name: str) -> bool:

@@ -1,7 +1,7 @@
 """Column names: which there are, which a view may use, and what was probably meant."""
 
 from difflib import get_close_matches
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from sqlglot import exp
 
@@ -9,6 +9,9 @@ from shardlake.core.algebra.state import Term
 from shardlake.core.compiler.text import ViewText
 from shardlake.core.schema import SourceSchema
 from shardlake.core.sql import identifier
+
+_LISTED_MAX: Final = 20
+_LIKELY: Final = 5
 
 Tree = TypeVar("Tree", bound=exp.Expr)
 
@@ -45,4 +48,9 @@ def source_column(text: ViewText, schema: SourceSchema, node: exp.Column) -> Ter
 def _nearest(name: str, schema: SourceSchema) -> str:
     names = {c.name.lower(): c.name for c in schema.columns}
     near = get_close_matches(name.lower(), names, n=1)
-    return f"did you mean {names[near[0]]}?" if near else f"its columns are {', '.join(names.values())}"
+    if near:
+        return f"did you mean {names[near[0]]}?"
+    if len(names) <= _LISTED_MAX:
+        return f"its columns are {', '.join(names.values())}"
+    likely = [names[one] for one in get_close_matches(name.lower(), names, n=_LIKELY, cutoff=0)]
+    return f"of its {len(names)} columns, the likeliest are {', '.join(likely)}"

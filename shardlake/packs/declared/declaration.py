@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.resources.abc import Traversable
 from typing import Final, Literal, NoReturn
 
@@ -16,6 +17,16 @@ FILE: Final = "pack.toml"
 Format = Literal["json", "csv", "tsv", "log"]
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+_UNKNOWN: Final = re.compile("unknown field `(.*?)`")
+# What the library calls the kinds of values, in TOML's words.
+_KINDS: Final = {
+    "int": "a whole number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "float": "a number",
+}
 _FREE: Final = ("about", "delimiter", "description", "is")
 _DATE_PARTS: Final = ("Yycx", "mbBjcx", "djcx")
 TIMES: Final = ("iso", "s", "ms", "us", "ns", "epoch")
@@ -134,11 +145,12 @@ def parse(text: str, name: str, place: str) -> Declaration:
     """Read a declaration. Raises: ConfigError with the place and what is accepted."""
     try:
         read = tomllib.loads(text)
-        given = msgspec.convert(read, _File)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{place} is not TOML: {error}") from error
+    try:
+        given = msgspec.convert(read, _File)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{place}: {_spoken(str(error))}") from error
+        raise ConfigError(f"{place}: {_spoken(str(error), read)}") from error
     if (odd := _odd_text(read)) is not None:
         raise ConfigError(f"{place}: {odd!r} holds a character that cannot be seen: write it without")
     return _Checked(given, given.name or name, place).declaration()
@@ -154,15 +166,28 @@ def _odd_text(value: object, key: str = "") -> str | None:
     return str(value) if is_odd else None
 
 
-def _spoken(error: str) -> str:
-    """Say what is wrong in TOML's words: `$.columns[...].type` is the key `columns.*.type`."""
+def _spoken(error: str, given: Mapping[str, object]) -> str:
+    """Say what is wrong in TOML's words, with the key and what is accepted."""
     what, _, where = error.partition(" - at `$.")
     key = where.rstrip("`").replace("[...]", ".*")
-    accepted = f"; accepted: {', '.join(_DELIMITERS)}" if key == "format" else ""
-    if "unknown field" in what:
-        names = [f.encode_name for f in msgspec.structs.fields(_Column if "columns" in key else _File)]
-        accepted = f"; accepted: {', '.join(names)}"
-    return f"{key + ': ' if key else ''}{what}{accepted}"
+    if unknown := _UNKNOWN.search(what):
+        return _unknown_key(unknown[1], key, given)
+    if key == "format":
+        return f"format is {given.get('format')!r}; accepted: {', '.join(_DELIMITERS)}"
+    for name, plain in _KINDS.items():
+        what = what.replace(f"`{name}`", plain)
+    return f"{key + ': ' if key else ''}{what}"
+
+
+def _unknown_key(name: str, key: str, given: Mapping[str, object]) -> str:
+    columns = given.get("columns")
+    kind = _Column if key.startswith("columns") else _File
+    names = [field.encode_name for field in msgspec.structs.fields(kind)]
+    if kind is _Column and isinstance(columns, dict):
+        key = next((f"columns.{c}" for c, one in columns.items() if isinstance(one, dict) and name in one), key)
+    near = get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"accepted: {', '.join(names)}"
+    return f"{key + ': ' if key else ''}there is no key {name}; {hint}"
 
 
 @dataclass(frozen=True, slots=True)
