@@ -7,11 +7,29 @@ buffers instead.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from shardlake.core.schema import Column
+
+_PLAIN: Final = {
+    "BOOLEAN": pa.bool_(),
+    "INTEGER": pa.int32(),
+    "BIGINT": pa.int64(),
+    "DOUBLE": pa.float64(),
+    "VARCHAR": pa.string(),
+    "TIMESTAMP": pa.timestamp("us"),
+    "DATE": pa.date32(),
+}
+
+
+def plain_type(column: Column) -> pa.DataType:
+    """The Arrow type in which a column's values are kept, one by one."""
+    return pa.decimal128(*column.decimal) if column.decimal else _PLAIN[column.type]
 
 
 def integers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:

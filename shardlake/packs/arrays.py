@@ -56,6 +56,14 @@ def coded(codes: npt.NDArray[np.int32], values: Sequence[str]) -> pa.DictionaryA
     return pa.DictionaryArray.from_arrays(indices, from_texts(values or ("",)))
 
 
+def encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """Give a column of texts as one dictionary array."""
+    found = column.dictionary_encode().combine_chunks()
+    if isinstance(found, pa.ChunkedArray):  # what a column of no chunks stays
+        return pa.DictionaryArray.from_arrays(pa.nulls(0, pa.int32()), from_texts(()))
+    return found
+
+
 def codes_of(array: pa.DictionaryArray) -> npt.NDArray[np.int32]:
     """Read the codes of a dictionary array, with -1 for NULL."""
     codes: npt.NDArray[np.int32] = to_numpy(array.indices, np.int32)

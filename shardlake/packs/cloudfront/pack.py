@@ -47,9 +47,7 @@ class CloudFront:
 
     def enrich(self, rows: pa.Table) -> pa.Table:
         """Decode and classify user agents, each distinct one once."""
-        raw = rows["cs_user_agent"].dictionary_encode().combine_chunks()
-        if isinstance(raw, pa.ChunkedArray):  # what a column of no chunks stays
-            raw = pa.DictionaryArray.from_arrays(pa.nulls(0, pa.int32()), arrays.from_texts(()))
+        raw = arrays.encoded(rows["cs_user_agent"])
         columns = {name: rows[name] for name in rows.column_names} | {"cs_user_agent": raw}
         columns |= self._agents.columns(raw)
         ordered = [columns[column.name] for column in schema.SCHEMA.columns]

@@ -8,7 +8,9 @@ from typing import Final
 
 import pyarrow as pa
 
+from shardlake.adapters.arrow import plain_type
 from shardlake.core.schema import Column, SourceSchema
+from shardlake.packs.bots.columns import TOLD
 
 DERIVED: Final = (
     Column("event_time", "TIMESTAMP", "when the server finished to respond, UTC; of a WebSocket, when it was closed"),
@@ -47,33 +49,24 @@ LOGGED: Final = (
     Column("sc_range_start", "BIGINT", "first byte of a range response"),
     Column("sc_range_end", "BIGINT", "last byte of a range response"),
 )
-ENRICHED: Final = (
-    Column("user_agent", "VARCHAR", "the user agent, URL-decoded until it does not change, at most twice"),
-    Column("is_bot", "BOOLEAN", "whether the user agent is that of an automatic client"),
-    Column("bot_category", "VARCHAR", "what the bot is there for; NULL for people"),
-    Column("bot_name", "VARCHAR", "which bot it is; NULL for people"),
-    Column("bot_evidence", "VARCHAR", "the pattern or rule that told; NULL for people"),
-)
+ENRICHED: Final = TOLD
 SCHEMA: Final = SourceSchema("cloudfront", DERIVED + LOGGED + ENRICHED, "event_time", "x_edge_request_id")
 
 # Few values a chunk, and known by their codes when they are computed: so they cost nothing to keep as codes.
 CODED: Final = frozenset({"distribution", "cs_user_agent", "user_agent", "bot_category", "bot_name", "bot_evidence"})
 
-_PLAIN: Final = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_()}
-_ARROW: Final = _PLAIN | {"TIMESTAMP": pa.timestamp("us")}
-
 
 def arrow_type(column: Column) -> pa.DataType:
     """The type in which a column of an enriched table is kept."""
-    return pa.dictionary(pa.int32(), pa.string()) if column.name in CODED else _ARROW[column.type]
+    return pa.dictionary(pa.int32(), pa.string()) if column.name in CODED else plain_type(column)
 
 
 def decoded_type(column: Column) -> pa.DataType:
     """The type in which the decoder gives a column: codes only for what it makes itself."""
-    return arrow_type(column) if column in DERIVED else _ARROW[column.type]
+    return arrow_type(column) if column in DERIVED else plain_type(column)
 
 
 # What stands in a line, before the decoder tells the distribution: that one's id, where the line holds it.
-READ_SCHEMA: Final = pa.schema([(c.name, _ARROW[c.type]) for c in DERIVED + LOGGED])
+READ_SCHEMA: Final = pa.schema([(c.name, plain_type(c)) for c in DERIVED + LOGGED])
 DECODED_SCHEMA: Final = pa.schema([(c.name, decoded_type(c)) for c in DERIVED + LOGGED])
 EVENT_SCHEMA: Final = pa.schema([(c.name, arrow_type(c)) for c in SCHEMA.columns])

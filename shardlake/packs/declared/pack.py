@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from importlib.resources.abc import Traversable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from shardlake.adapters.arrow import plain_type
 from shardlake.adapters.engine import Engine
 from shardlake.core.errors import ConfigError, SqlFailed
 from shardlake.core.schema import Column, SourceSchema
 from shardlake.packs import arrays
+from shardlake.packs.bots.columns import TOLD
 from shardlake.packs.declared import declaration
 from shardlake.packs.declared.declaration import Declaration, names_of
 from shardlake.packs.declared.decoder import PASSED_OVER, DeclaredDecoder
@@ -18,23 +20,6 @@ from shardlake.packs.pack import LINE_BYTES_MAX, Decoder
 
 if TYPE_CHECKING:
     from shardlake.packs.bots.agents import Agents
-
-_TOLD: Final = (
-    Column("user_agent", "VARCHAR", "the user agent, URL-decoded until it does not change, at most twice"),
-    Column("is_bot", "BOOLEAN", "whether the user agent is that of an automatic client"),
-    Column("bot_category", "VARCHAR", "what the bot is there for; NULL for people"),
-    Column("bot_name", "VARCHAR", "which bot it is; NULL for people"),
-    Column("bot_evidence", "VARCHAR", "the pattern or rule that told; NULL for people"),
-)
-_PLAIN: Final = {
-    "VARCHAR": pa.string(),
-    "BIGINT": pa.int64(),
-    "INTEGER": pa.int32(),
-    "DOUBLE": pa.float64(),
-    "BOOLEAN": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us"),
-    "DATE": pa.date32(),
-}
 
 
 class DeclaredPack:
@@ -92,10 +77,7 @@ class DeclaredPack:
         """Classify user agents, each distinct one once."""
         columns = {name: rows[name] for name in rows.column_names}
         if self._agents is not None:
-            raw = rows[self._declared.user_agent].dictionary_encode().combine_chunks()
-            if isinstance(raw, pa.ChunkedArray):  # what a column of no chunks stays
-                raw = pa.DictionaryArray.from_arrays(pa.nulls(0, pa.int32()), arrays.from_texts(()))
-            columns |= self._agents.columns(raw)
+            columns |= self._agents.columns(arrays.encoded(rows[self._declared.user_agent]))
         ordered = [columns[name].cast(kind) for name, kind in zip(self._events.names, self._events.types, strict=True)]
         return pa.Table.from_arrays(ordered, schema=self._events)
 
@@ -137,10 +119,10 @@ def _schema(declared: Declaration) -> SourceSchema:
     if not declared.user_agent:
         return declared.schema
     names = {c.name.lower() for c in declared.schema.columns}
-    if taken := [c.name for c in _TOLD if c.name in names]:
+    if taken := [c.name for c in TOLD if c.name in names]:
         raise ConfigError(f"pack {declared.name}: the column {taken[0]} is made of user_agent: call yours otherwise")
     given = declared.schema
-    return SourceSchema(given.name, given.columns + _TOLD, given.event_time, given.event_id)
+    return SourceSchema(given.name, given.columns + TOLD, given.event_time, given.event_id)
 
 
 def _derived(declared: Declaration) -> dict[str, tuple[str, ...]]:
@@ -158,11 +140,8 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _arrow_type(column: Column) -> pa.DataType:
-    if column.decimal is not None:
-        return pa.decimal128(*column.decimal)
-    if column in _TOLD and column.type == "VARCHAR":
-        return pa.dictionary(pa.int32(), pa.string())
-    return _PLAIN[column.type]
+    is_coded = column in TOLD and column.type == "VARCHAR"
+    return pa.dictionary(pa.int32(), pa.string()) if is_coded else plain_type(column)
 
 
 def _texts(folder: Traversable, kind: str) -> Mapping[str, str]:
