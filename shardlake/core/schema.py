@@ -11,6 +11,7 @@ from typing import Final
 from shardlake.core.errors import Terminal
 
 PLAIN_TYPES: Final = ("BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "VARCHAR", "TIMESTAMP", "DATE")
+_PRECISION_MAX: Final = 38
 _DECIMAL = re.compile(r"DECIMAL\((\d{1,2}),(\d{1,2})\)")
 
 
@@ -40,13 +41,18 @@ class SourceSchema:
 
     def __post_init__(self) -> None:
         for column in self.columns:
-            if column.type not in PLAIN_TYPES and column.decimal is None:
-                accepted = f"{', '.join(PLAIN_TYPES)}, DECIMAL(p,s)"
+            if column.type not in PLAIN_TYPES and not _is_decimal(column):
+                accepted = f"{', '.join(PLAIN_TYPES)}, DECIMAL(p,s) with p from 1 to 38 and s up to p"
                 raise Terminal(f"column {column.name} of {self.name} has type {column.type}; accepted: {accepted}")
 
     def column(self, name: str) -> Column | None:
         """Find a column by its name, case-insensitively as SQL does."""
         return next((c for c in self.columns if c.name.lower() == name.lower()), None)
+
+
+def _is_decimal(column: Column) -> bool:
+    precision, scale = column.decimal or (0, 0)
+    return 1 <= precision <= _PRECISION_MAX and scale <= precision
 
 
 EVENT_COLUMNS: Final = (

@@ -1,5 +1,6 @@
 """Settings: flag > environment > file > default, each with its origin, and errors that name what to do."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,12 +47,24 @@ def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
 def test_the_file_is_found_in_a_parent_and_its_paths_are_relative_to_it(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('root = "store"\n[source]\npath = "logs/*.gz"\n')
     below = tmp_path / "a" / "b"
-    below.mkdir(parents=True)
+    (below / "mine").mkdir(parents=True)
     found = load({}, {"SHARDLAKE_VIEWS_FOLDER": "mine"}, below)
     assert found.file == tmp_path / FILE
     assert found.config.root == str(tmp_path / "store")
     assert found.config.source.path == str(tmp_path / "logs/*.gz")
     assert found.config.views.folder == str(below / "mine")
+
+
+@pytest.mark.parametrize("key", ["views.folder", "lookups.folder", "query.folder"])
+def test_a_folder_that_somebody_named_is_there(tmp_path: Path, key: str) -> None:
+    section, _, name = key.partition(".")
+    said = f"{key} is {tmp_path / 'vv'} (--set), and there is no such folder"
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        loaded(tmp_path, flags={key: "vv"})
+    with pytest.raises(ConfigError, match="no such folder"):
+        loaded(tmp_path, toml=f'[{section}]\n{name} = "vv"\n')
+    (tmp_path / "vv").mkdir()
+    assert loaded(tmp_path, flags={key: "vv"}).values[key].value == str(tmp_path / "vv")
 
 
 def test_a_file_can_be_named_by_flag_or_environment(tmp_path: Path) -> None:

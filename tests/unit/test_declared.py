@@ -67,7 +67,7 @@ def test_a_pack_may_name_itself_but_not_like_one_of_ours(tmp_path: Path) -> None
 def test_what_is_no_pack_is_told_with_what_is(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no pack 'click'; accepted: alb, cloudfront, .*such as \./click"):
         load("click")
-    with pytest.raises(ConfigError, match=r"there is no .*pack\.toml: a pack is a folder"):
+    with pytest.raises(ConfigError, match=r"there is no .*pack\.toml that can be read: a pack is"):
         load(str(tmp_path / "nothing"))
 
 
@@ -111,6 +111,7 @@ REFUSED_LOG = {
     """fields = ["[time]", '"request"', "status"]""": ("", "nothing names the fields: set header = true"),
     "event_time": ('user_agent = "status"\nevent_time', "user_agent is 'status'; accepted: a VARCHAR column"),
     "\nevent_time": ('\nbucket = "("\nevent_time', "bucket is no regular expression"),
+    'request = "VARCHAR"': ('request = "VARCHAR"\nx = { type = "VARCHAR", from = "STATUS" }', "and another column"),
     "[columns]\n": ('sort = ["x"]\n[columns]\n', "sort names x, which is no column; there are: request, status, time"),
 }
 
@@ -127,6 +128,21 @@ def test_a_pattern_that_no_engine_takes_is_told_when_a_decoder_is_made(tmp_path:
     made = pack(tmp_path, CLICKS.replace("split_part(page, '/', 2)", "regexp_extract(page, '(')"))
     with pytest.raises(ConfigError, match=r"columns\.section\.is cannot be computed"):
         made.open("")
+
+
+WRONG = {
+    'type = "TIMESTAMP", from': ('type = "TIMESTAMP", time = "%Y-%m-%d %Q", from', r"columns\.time\.time cannot be"),
+    "user.id": ("user[9999999999]", r"columns\.user\.from is 'user\[9999999999\]'; accepted"),
+    'page = "VARCHAR"': ('page = "VARCHAR"\nd = "DECIMAL(2,5)"', r"DECIMAL\(p,s\) with p from 1 to 38 and s up to p"),
+}
+
+
+@pytest.mark.parametrize("old", WRONG)
+def test_what_no_engine_can_read_is_told_before_anything_is_read(tmp_path: Path, old: str) -> None:
+    new, told = WRONG[old]
+    assert old in CLICKS
+    with pytest.raises(ConfigError, match=told):
+        pack(tmp_path, CLICKS.replace(old, new, 1)).open("")
 
 
 def test_the_fields_of_a_stream_are_checked(tmp_path: Path) -> None:
@@ -148,6 +164,13 @@ def test_columns_of_one_field_or_of_a_part_of_it_protect_each_other(tmp_path: Pa
     )
     derived = pack(tmp_path, more).derived
     assert derived["user"] == ("whole",) and set(derived["whole"]) == {"user", "userid"}
+
+
+def test_what_is_computed_repeats_whatever_its_origins_repeat(tmp_path: Path) -> None:
+    more = CLICKS + 'same = { type = "VARCHAR", from = \'$."user".id\' }\nloud = { is = "upper(same)" }\n'
+    made = pack(tmp_path, 'user_agent = "same"\n' + more)
+    assert made.derived["user"] == ("same",)
+    assert made.derived["loud"] == made.derived["user_agent"] == ("same", "user")
 
 
 def test_the_bucket_of_an_object_is_what_the_groups_find(tmp_path: Path) -> None:

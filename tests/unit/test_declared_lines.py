@@ -111,6 +111,7 @@ MISREAD = [
     (event(n=1.5), "wrong_type"), (event(n="1e3"), "wrong_type"), (event(n="0x1F"), "wrong_type"),
     (event(n=2**63), "wrong_type"), (event(n=" 5"), "wrong_type"), (event(n=""), "wrong_type"),
     (event(price=1.555), "wrong_type"), (event(price=10**9), "wrong_type"), (event(exact=0.1), "wrong_type"),
+    (event(price="1.0000000000000001e0"), "wrong_type"), (event(exact="1e5"), "wrong_type"),
     (event(user={"id": 1.10}), "wrong_type"), (event(x="nan"), "wrong_type"), (event(x="1e400"), "wrong_type"),
     (event(ok="yes"), "wrong_type"), ('{"ts":"2026-03-01T10:00:00Z","user":{"id":"\\ud800"}}', "malformed"),
 ]  # fmt: skip
@@ -148,6 +149,9 @@ def test_a_time_is_taken_with_its_offset_or_not_at_all(text: str) -> None:
         ("ms", 1767225600123, datetime(2026, 1, 1, 0, 0, 0, 123_000)),
         ("us", "1767225600123456", datetime(2026, 1, 1, 0, 0, 0, 123_456)),
         ("ns", "1767225600123456789", datetime(2026, 1, 1, 0, 0, 0, 123_456)),
+        ("ns", "1767225600123456999.9", datetime(2026, 1, 1, 0, 0, 0, 123_456)),
+        ("s", "1767225600.9999999999", datetime(2026, 1, 1, 0, 0, 0, 999_999)),
+        ("%Y-%m-%d %z", "2026-01-01 +99:00", None),
         ("epoch", 1767225600, datetime(2026, 1, 1)),
         ("epoch", 1767225600123, datetime(2026, 1, 1, 0, 0, 0, 123_000)),
         ("s", 1767225600123456, None),
@@ -207,6 +211,8 @@ def test_a_date_is_no_time_of_day() -> None:
 
 def test_a_header_that_comes_again_is_no_line_and_one_that_is_none_loses_nothing() -> None:
     assert list(told(decoder(CSV).decode(b"time,a,N o\n2026-01-01,a,1\ntime,a,N o\n"))) == [1]
+    for odd in (b"time,a\rN o\n1,2,3", b'"' + b"x" * 140_000 + b'",time\n1,2,3'):
+        assert [one[0] for one in told(decoder(CSV).decode(odd)).values()] == ["no_header", "no_header"]
     found = told(decoder(CSV).decode(b"2026-01-01,a,1\n2026-01-01,a,1\n"))
     assert [found[at][0] for at in (0, 1)] == ["no_header", "no_header"]
 
@@ -241,6 +247,18 @@ def test_quotes_inside_of_quotes_are_read_where_there_is_one_way_to() -> None:
     assert served(agent='"Moz "x" y"')["agent"] == 'Moz "x" y'
     assert served(request='"GET /"q" HTTP/1.1"')["request"] == 'GET /"q" HTTP/1.1'
     assert served(agent='"Mozilla')[0] == "malformed"
+
+
+def test_a_field_without_quotes_beside_others_with_quotes_inside_is_ambiguous() -> None:
+    assert served(request="-", agent='"a" b"')[0] == "malformed"
+    assert served(request="-", agent='"a" ', rest="v1  ")["agent"] == "a"
+
+
+def test_lines_of_many_widths_are_read_together() -> None:
+    lines = [SERVED.format(request="-", agent="-", rest="v" + " x" * n) for n in range(300)]
+    reader = decoder(LOG)
+    found = told(reader.decode("\n".join(lines).encode()))
+    assert {row["version"] for row in found.values()} == {"v"} and len(found) == 300
 
 
 @pytest.mark.parametrize("forged", ['/k" 200 "x" v', '/k" 200 "x', '/k" 200 "x" v "', '" 200 "', '" 200 "a" b c d'])

@@ -113,8 +113,8 @@ def test_ids_that_share_a_half_are_two_ids() -> None:
     assert mark_halves(seen, halves_of([7, 8, 8, 7], [3, 1, 2, 4])) == [True, True, True, False]
 
 
-def test_an_empty_id_and_ids_of_any_text_are_told_apart() -> None:
-    assert marked(Seen(), {"a": ["", "\0", " ", "ä", ""]}) == [False, False, False, False, True]
+def test_ids_of_any_text_are_told_apart_and_an_empty_one_is_none() -> None:
+    assert marked(Seen(), {"a": ["", "\0", " ", "ä", "", " "]}) == [False, False, False, False, False, True]
 
 
 def test_what_is_remembered_stays_when_runs_are_joined() -> None:

@@ -96,6 +96,36 @@ def test_nothing_is_wider_than_the_terminal(width: int) -> None:
     assert max(len(line) for line in text.splitlines()[:-1]) <= width
 
 
+WIDE = replace(
+    REPORT,
+    viewers=[("2a02:b103:d98e:6c43:6144:ff:fe0b:4a0c", 1_234_567, 999_000_000_000), ("192.0.2.1", 7, None)],
+    bots=[("search engine bots", "b" * 30, 1_234_567, 123_000_000), ("AI", "GPTBot", 23_456, 98_600_000)],
+    edges=[(f"E{n}EXAMPLE12345", "SEA19-C2", 5, 500_000_000 + n) for n in range(4)],
+)
+
+
+@pytest.mark.parametrize("width", [60, 64, 70, 80, 90, 100, 120])
+def test_numbers_are_whole_however_narrow_the_terminal_is(width: int) -> None:
+    text = printed(WIDE, width=width)
+    for line, numbers in (
+        ("2a02:", ("1,234,567", "999 GB")),
+        ("sear", ("1,234,567", "98.1 %", "123 MB")),
+        ("GPTB", ("23,456", "1.9 %", "98.6 MB")),
+        ("all bots", ("1,258,023", "222 MB")),
+        ("SEA19-C2", ("500 MB", "2.00 GB")),
+    ):
+        assert all(number in line_with(text, line) for number in numbers), line_with(text, line)
+    assert max(len(line) for line in text.splitlines()[:-1]) <= width
+
+
+def test_bars_are_shortened_before_names() -> None:
+    assert "b" * 30 in printed(WIDE, width=100)
+    assert "█" in line_with(printed(WIDE, width=100), "b" * 30)
+    row = line_with(printed(WIDE, width=80), "sear")
+    assert "█" not in row
+    assert "b" * 20 in row
+
+
 def test_a_terminal_without_unicode_gets_ascii() -> None:
     text = printed(encoding="ascii")
     assert "###" in text

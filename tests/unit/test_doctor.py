@@ -266,13 +266,16 @@ def patient(tmp_path: Path) -> Patient:
 def test_a_folder_of_logs_is_well(patient: Patient) -> None:
     found = patient.checks()
     assert states(found) == {}
-    assert "means 1 files" in found["files"].found
+    assert "means 1 file; it can be read" in found["files"].found
 
 
 @pytest.mark.parametrize(
     ("settings", "wrong"),
     [
         ({"source.path": "logs/*.none"}, {"files": "warn"}),
+        ({"source.path": "logz"}, {"files": "warn"}),
+        ({"source.pack": "cloudfrond"}, {"pack": "fail"}),
+        ({"source.fields": "nonsense"}, {"pack": "fail"}),
         ({"source.path": "nowhere/*.gz"}, {"files": "fail"}),
         ({"source.path": ""}, {"source": "fail"}),
         ({"views.use": "nothing"}, {"views": "fail"}),
@@ -285,6 +288,30 @@ def test_what_is_set_wrongly_fails(patient: Patient, settings: dict[str, str], w
     found = patient.checks()
     assert {name: state for name, state in states(found).items() if name in wrong} == wrong
     assert len(states(found)) <= 2
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [("logz", "logz does not exist yet"), ("logs/*.none", "no file matches"), ("empty", "there is no file in")],
+)
+def test_a_path_that_is_not_there_is_told_from_one_without_files(patient: Patient, path: str, says: str) -> None:
+    (patient.folder / "empty").mkdir()
+    patient.settings["source.path"] = path
+    assert says in patient.checks()["files"].found
+
+
+def test_what_needs_a_lookup_that_fails_is_left_out(patient: Patient) -> None:
+    (patient.folder / "lookups").mkdir()
+    (patient.folder / "lookups" / "edges.toml").write_text("nonsense = 1\n")
+    found = patient.checks()
+    assert states(found) == {"lookups": "fail"}
+    assert not {"views", "protection"} & set(found)
+
+
+def test_how_many_settings_differ_is_told_in_words(patient: Patient) -> None:
+    assert "; 2 differ from" in patient.checks()["settings"].found
+    visit = Visit(config.load({"source.path": ("logs", "--set")}, {}, patient.folder), {}, SystemClock())
+    assert "; 1 differs from" in next(iter(doctor.settings(visit))).found
 
 
 def test_a_stream_beside_files_is_refused(patient: Patient) -> None:
@@ -462,4 +489,5 @@ def test_the_policies_that_are_named_are_there(root: Path) -> None:
 def test_the_last_line_counts() -> None:
     ok, warn, fail = (Check("x", state, "") for state in ("ok", "warn", "fail"))
     assert verdict([ok, ok]) == "all 2 checks are well"
-    assert verdict([ok, warn, fail, fail]) == "2 of 4 checks failed, 1 want a look"
+    assert verdict([ok, warn, fail, fail]) == "2 of 4 checks failed, 1 wants a look"
+    assert verdict([warn, warn]) == "0 of 2 checks failed, 2 want a look"

@@ -177,6 +177,23 @@ def test_a_missing_folder_names_itself(tmp_path: Path) -> None:
         source(tmp_path / "nowhere" / "*.gz").discover(NOW_US)
 
 
+def test_a_folder_that_was_not_there_is_read_when_it_is(tmp_path: Path) -> None:
+    running = source(tmp_path / "logs")
+    assert not running.sees_nothing, "nobody has looked yet"
+    assert keys(running) == []
+    assert running.sees_nothing
+    make(tmp_path / "logs" / "sub" / "a.log", b"abc\n")
+    assert keys(running) == ["sub/a.log"]
+    assert not running.sees_nothing
+    assert everything(running) == [("sub/a.log", b"abc\n")]
+
+
+def test_a_file_that_has_not_settled_is_a_file(tmp_path: Path) -> None:
+    make(tmp_path / "a.log", age_s=0)
+    running = source(tmp_path)
+    assert (keys(running), running.sees_nothing) == ([], False)
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file system refuses such names")
 def test_a_name_that_is_not_utf8_is_not_passed_over(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.gz")).write_bytes(b"")
@@ -194,6 +211,7 @@ def test_a_change_stops_the_source_and_registers_nothing(tmp_path: Path) -> None
     with pytest.raises(ObjectChanged, match=r"m\.log has changed.*on_change.*new.*dlq") as caught:
         running.discover(NOW_US)
     assert caught.value.key == str(tmp_path / "m.log")
+    assert "from 2 bytes of 2033-05-18 02:33:20 UTC to 6 bytes of 2033-05-18 03:03:20 UTC" in str(caught.value)
     assert running._manifest.latest("a.log") is None
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,22 @@ def test_a_stream_is_read_under_one_name() -> None:
     with pytest.raises(ConfigError, match="has read arn:logs as one"):
         fix_source(journal, named("two"), WANTED)
     fix_source(journal, named("two"), {**WANTED, "stream": "arn:clicks"})
+
+
+def test_a_root_has_one_pack() -> None:
+    journal = MemoryJournal()
+    fix_source(journal, named("one"), WANTED)
+    before = dict(journal.scan(""))
+    with pytest.raises(ConfigError, match=r"this root reads cloudfront, not alb: set source\.pack back"):
+        fix_source(journal, named("alb"), {**WANTED, "pack": "alb", "stream": "arn:clicks"})
+    assert dict(journal.scan("")) == before
+
+
+def test_a_root_in_a_folder_of_logs_that_is_not_there_yet_is_refused(tmp_path: Path) -> None:
+    source = SourceSettings(path=str(tmp_path / "later"))
+    with pytest.raises(ConfigError, match="lies among the log files"):
+        streaming.file_settings(Config(root=str(tmp_path / "later" / "store"), source=source))
+    streaming.file_settings(Config(root=str(tmp_path / "store"), source=source))
 
 
 def test_what_was_fixed_stays_and_what_was_noted_is_given_back() -> None:

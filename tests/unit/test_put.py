@@ -120,9 +120,30 @@ def test_a_broken_file_is_put_up_to_the_break(server: Server, tmp_path: Path) ->
 
 
 def test_a_record_that_is_too_large_is_named_by_its_line_and_the_others_are_put(server: Server) -> None:
-    with pytest.raises(Terminal, match=r"ends with line 101 of the input: a record of \d+ bytes"):
+    with pytest.raises(Terminal, match=r"ends with line 101 of the input is above 1,048,576 bytes.*--skip-too-large"):
         run(server, given=b"\n".join([*LINES, b"y" * (1 << 20), b"z"]))
     assert all_records(server) == Counter(LINES)
+
+
+@pytest.mark.parametrize("longest", [10 << 20, 1_500_000])
+def test_records_that_are_too_large_are_left_out_and_counted(
+    server: Server, monkeypatch: pytest.MonkeyPatch, longest: int
+) -> None:
+    monkeypatch.setattr("shardlake.app.intake.LINE_BYTES_MAX", longest)
+    given = gzip.compress(b"\n".join([*LINES, b"y" * (2 << 20), b"z"]))
+    told = json.loads(run(server, "--skip-too-large", given=given).stdout)
+    assert all_records(server) == Counter([*LINES, b"z"])
+    assert (told["records"], told["lines"], told["skipped"], told["too_large"]) == (101, 102, 0, 1)
+    options = ["--stream", "logs", "--endpoint", server.url, "--skip-too-large", "--lines", "2"]
+    said = CliRunner().invoke(put, options, input=given, obj=Invocation()).output
+    assert "51 records" not in said
+    assert "50 records" in said
+    assert "; 2 lines left out, too large for a record" in said
+
+
+def test_a_key_that_is_none_is_told_with_its_line(server: Server) -> None:
+    with pytest.raises(Terminal, match="ends with line 1 of the input: a partition key has 1 to 256 characters"):
+        run(server, "--skip-too-large", "--key", "k" * 300, given=b"a")
 
 
 def test_lost_responses_are_told(server: Server) -> None:
@@ -214,12 +235,11 @@ def test_gzip_that_breaks_off_in_a_pipe_is_told(packed: bytes) -> None:
         read_pipe(packed)
 
 
-def test_a_line_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_line_that_is_very_long_its_start_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shardlake.app.intake.LINE_BYTES_MAX", 5)
-    found = cut([b"a\n", b"abc", b"abc"])
-    assert next(found) == [b"a"]
-    with pytest.raises(Broken, match="line_too_long"):
-        next(found)
+    given = [b"a\n", b"abc", b"abcd", b"", b"e", b"ef\nb\nabc", b"abc"]
+    assert list(cut(given)) == [[b"a"], [], [b"abcabc", b"b"], [b"abcabc"]]
+    assert list(cut([b"abcdef\n", b"abcdefgh", b"\nb"])) == [[b"abcdef"], [b"abcdef"], [b"b"]]
 
 
 def test_help_needs_neither_botocore_nor_arrow() -> None:

@@ -47,7 +47,7 @@ def suspects(connection: duckdb.DuckDBPyConnection, threshold: int = 50) -> Rows
     assert sql.count("50 AS threshold") == 1
     chosen = sql.replace("50 AS threshold", f"{threshold} AS threshold")
     rows: Rows = connection.sql(chosen).to_arrow_table().to_pylist()
-    return rows
+    return [row | {"reasons": [*filter(None, row["reasons"].split("; "))]} for row in rows]
 
 
 @pytest.fixture
@@ -190,3 +190,9 @@ def test_who_asked_for_less_than_three_things_is_not_judged(said: Callable[..., 
 def test_one_path_alone_is_no_lack_of_assets(said: Callable[..., list[str]]) -> None:
     often = [{"at": at, "pages": 3, "unreferred": 3, "paths": ("/", "/")} for at in (0, 7, 90, 300)]
     assert said(*often) == ["+25 no referrer in 12 of 12 requests", "+20 one path, 12 times: /"]
+
+
+def test_what_is_read_first_stands_first_and_what_is_long_last(day: Day) -> None:
+    (row, *_) = suspects(day.connection)
+    assert [*row][:4] == ["viewer", "score", "requests", "reasons"]
+    assert [*row][-1] == "user_agent"

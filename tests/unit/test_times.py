@@ -81,6 +81,7 @@ def test_a_time_of_a_certificate_is_told_in_the_zone() -> None:
         ("Europe/Berln", "did you mean Europe/Berlin?"),
         ("berlin", "did you mean Europe/Berlin?"),
         ("new york", "did you mean America/New_York?"),
+        ("Mars/Base", "(--tz); accepted: UTC, local"),
         ("", "accepted: UTC, local, a name such as Europe/Berlin"),
         ("Europe", "accepted: UTC, local, a name such as Europe/Berlin"),
         ("../../etc/passwd", "accepted: UTC, local"),

@@ -12,7 +12,6 @@ import msgspec
 from shardlake.app.proposal.sample import Sample
 from shardlake.app.text import printable
 from shardlake.core.errors import ConfigError
-from shardlake.packs.declared.declaration import bare
 
 _LOOKED_AT: Final = 200  # lines
 _SHARE_OF_JSON: Final = 0.5
@@ -114,15 +113,15 @@ def _delimited(sample: Sample, lines: Sequence[str]) -> Layout:
     has_header = len(first) == width and _is_header(first)
     if has_header:
         _refuse_names_alike(sample, first)
-    fields = tuple(map(bare, first)) if has_header else tuple(f"f{i + 1}" for i in range(width))
+    fields = tuple(first) if has_header else tuple(f"f{i + 1}" for i in range(width))
     is_tsv = delimiter == "\t" and not any(line.count('"') for line in lines)
     kept = "" if delimiter == "," or is_tsv else delimiter
     return Layout("tsv" if is_tsv else "csv", kept, has_header, fields)
 
 
 def _refuse_names_alike(sample: Sample, names: Sequence[str]) -> None:
-    folded = [bare(name).casefold() for name in names]
-    if alike := [name for name in names if name and folded.count(bare(name).casefold()) > 1]:
+    folded = [name.casefold() for name in names]
+    if alike := [name for name in names if name and folded.count(name.casefold()) > 1]:
         raise ConfigError(
             f"{sample.path}: the first line calls more than one field {printable(alike[0])!r}, capitals or not: name"
             " them apart"

@@ -74,8 +74,7 @@ def _of_fields(block: bytes, layout: Layout, engine: Engine) -> Seen:
     named: dict[str, Field] = {}
     lost: list[str] = []
     for name in layout.fields:
-        # A name that begins with # is that of a field that is passed over.
-        if name and name != "-" and not name.startswith("#") and name.casefold() not in named:
+        if name and name != "-" and name.casefold() not in named:
             named[name.casefold()] = Field((name,), name, is_json=False)
         else:
             lost.append(name or "(without a name)")

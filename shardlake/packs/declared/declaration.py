@@ -134,8 +134,8 @@ def load(folder: Traversable, name: str) -> Declaration:
     file = folder.joinpath(FILE)
     try:
         text = file.read_text("utf-8")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ConfigError(f"there is no {file}: a pack is a folder with a {FILE} in it") from error
+    except OSError as error:
+        raise ConfigError(f"there is no {file} that can be read: a pack is a folder with a {FILE} in it") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not UTF-8: write it again") from error
     return parse(text, name, str(file))
@@ -270,6 +270,8 @@ class _Checked:
             )
         if "%" in time and not all({*found} & {*re.findall("%-?(.)", time)} for found in _DATE_PARTS):
             self.refuse(f"{key}.time is {time!r}, which does not tell year, month and day, or their like (%Y %m %d)")
+        if "%z" in time.removesuffix("%z"):
+            self.refuse(f"{key}.time is {time!r}; %z, the offset, stands at the end")
         if column.type == "DATE" and (time in TIMES[1:] or re.search("%-?[HIMSfpzZcXs]", time)):
             self.refuse(f"{key}.time is {time!r}, which tells a time of day: make it a TIMESTAMP")
         return time or "iso"
@@ -308,12 +310,21 @@ class _Checked:
         plain = names_of(given.fields, given.format)
         if repeated := [f for f in plain if plain.count(f) > 1 and f != "-"]:
             self.refuse(f"fields names {repeated[0]} twice; a field to pass over is called -")
+        self._check_spellings()
         wanted = {*(c.from_ if isinstance(c, _Column) and c.from_ else n for n, c in given.columns.items()
                     if not (isinstance(c, _Column) and c.is_)), *given.only}  # fmt: skip
         if given.fields and not given.header and (missing := wanted - set(plain)):
             self.refuse(f"fields does not name {min(missing)}, which a column reads")
         if not 0 <= given.fields_min <= len(given.fields):
             self.refuse(f"fields_min is {given.fields_min}; accepted: up to the number of fields, {len(given.fields)}")
+
+    def _check_spellings(self) -> None:
+        """A header is read whatever its case, so that one field has one spelling."""
+        spelt: dict[str, str] = {}
+        for name, one in self._columns():
+            field = one.from_ or name
+            if not one.is_ and spelt.setdefault(field.casefold(), field) != field:
+                self.refuse(f"columns.{name} reads {field}, and another column {spelt[field.casefold()]}: choose one")
 
     def _check_paths(self) -> None:
         from shardlake.packs.declared.jsonlines import is_field  # noqa: PLC0415 - it reads this module's words

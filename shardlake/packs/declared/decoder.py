@@ -18,9 +18,9 @@ from shardlake.core.errors import SqlFailed, SumOverflow
 from shardlake.packs import arrays
 from shardlake.packs.declared import delimited, jsonlines
 from shardlake.packs.declared.declaration import Declaration, names_of
-from shardlake.packs.declared.delimited import Layout
 from shardlake.packs.declared.lines import Flags, Indices, Lines
 from shardlake.packs.declared.oddlines import OddCsv, OddLog
+from shardlake.packs.declared.shape import Layout
 from shardlake.packs.declared.values import FAULT, told, typed_sql
 from shardlake.packs.pack import Decoded, Letter, Reason
 
@@ -255,7 +255,10 @@ def _names(header: bytes, declared: Declaration) -> tuple[str, ...]:
     text = header.decode("utf-8", "replace").strip(" \t\r" if declared.delimiter == " " else "\r")
     if declared.format == "tsv":
         return tuple(name.strip() for name in text.split(declared.delimiter))
-    [names] = csv.reader([text], delimiter=declared.delimiter)
+    try:
+        [names] = csv.reader([text], delimiter=declared.delimiter)
+    except csv.Error:  # it names nothing, and so is no header
+        return ()
     return tuple(name.strip() for name in names)
 
 

@@ -9,57 +9,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
 from shardlake.packs import arrays
 from shardlake.packs.declared.lines import Flags, Indices, Lines
+from shardlake.packs.declared.shape import Layout, Shape
 from shardlake.packs.pack import Letter, Reason
 
 READ_BYTES: Final = 4 << 20
-_PASSED: Final = "\x1f"  # begins the name of a piece that is not kept, and no name of a field
-_QUOTE: Final = ord('"')
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a line is cut, and which of its fields are kept.
-
-    `names` has one name for each field, "" for one to pass over. The CSV reader sees two pieces of a field in brackets,
-    which has a space inside. `quotes` are the fields that may be in quotes, if that is told. A line has at least
-    `least` fields, and at most as many as there are names unless there may be `more`.
-    """
-
-    names: tuple[str, ...]
-    brackets: frozenset[int]
-    quotes: frozenset[int]
-    delimiter: str
-    is_quoted: bool
-    is_doubled: bool
-    nulls: tuple[str, ...]
-    least: int
-    more: bool
-
-    def pieces(self, width: int) -> list[str]:
-        """Name the pieces of a line of so many pieces; what is passed over has a name with a mark."""
-        found: list[str] = []
-        for place, name in enumerate(self.names):
-            kept = name or f"{_PASSED}{place}"
-            found += [f"{kept}[", f"{kept}]"] if place in self.brackets else [kept]
-        found += [f"{_PASSED}{place}" for place in range(len(found), width)]
-        return found[:width]
-
-    def widths(self) -> tuple[int, int]:
-        """Give the least and the greatest number of pieces of a line."""
-        extra = len(self.brackets)
-        return self.least + extra, len(self.names) + extra
-
-    def columns(self) -> tuple[str, ...]:
-        """Name the pieces that are kept."""
-        most = self.widths()[1]
-        return tuple(name for name in self.pieces(most) if not name.startswith(_PASSED))
 
 
 @dataclass(slots=True)
@@ -76,15 +35,15 @@ Odd = Callable[[bytes], list[str | None] | None]
 
 def read(lines: Lines, rows: Indices, layout: Layout, odd: Odd, limit: int) -> Texts:
     """Read some lines. `odd` reads one whose quotes stand elsewhere: its pieces, None if it cannot be told."""
-    shape = _Shape.of(lines, layout)
+    shape = Shape.of(lines, layout)
     widths, is_odd = shape.widths[rows], shape.is_odd[rows]
     least, most = layout.widths()
-    is_good = ~is_odd & (widths >= least) & ((widths <= most) | layout.more)
+    is_good = ~is_odd & (widths >= least) & (widths <= most)
     letters = [_misfit(lines, at, width, layout) for at, width in _pairs(rows, widths, ~is_odd & ~is_good)]
     parts: list[tuple[pa.Table, Indices]] = []
     for width in np.unique(widths[is_good]).tolist():
         chosen = rows[is_good & (widths == width)]
-        parts.append((_read_csv(lines.texts(chosen), int(width), layout, limit), chosen))
+        parts.append((_read_csv(lines.texts(chosen, shape.stops), int(width), layout, limit), chosen))
     strange = [(at, odd(lines.one(at))) for at in rows[is_odd].tolist()]
     letters += [_unread(lines, at) for at, cells in strange if cells is None]
     parts += _of_cells([(at, cells) for at, cells in strange if cells is not None], layout)
@@ -108,73 +67,6 @@ def _misfit(lines: Lines, at: int, width: int, layout: Layout) -> Letter:
 def _unread(lines: Lines, at: int) -> Letter:
     quotes, other = "its quotes do not match, or can be read in two ways", "it has other fields, or ends inside of one"
     return lines.letter(at, Reason.MALFORMED, quotes if b'"' in lines.one(at) else other)
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """Of each line, how many pieces it has, and whether its quotes stand elsewhere than at the edges of fields."""
-
-    widths: Indices
-    is_odd: Flags
-
-    @staticmethod
-    def of(lines: Lines, layout: Layout) -> "_Shape":
-        data = np.frombuffer(lines.block, np.uint8)
-        cuts = np.flatnonzero(data == ord(layout.delimiter)).astype(np.int64)
-        is_odd = np.zeros(len(lines), np.bool_)
-        if layout.delimiter == " " and len(lines):  # a space at the end of a line ends no field
-            is_odd |= (lines.lengths > 0) & (data[np.maximum(lines.ends - 1, 0)] == ord(" "))
-        if b"\r" in lines.block:  # to the CSV reader, one inside of a line is a newline too
-            inner = np.flatnonzero(data == ord("\r"))
-            at = np.searchsorted(lines.nexts, inner, side="right")
-            is_odd[at[inner < lines.ends[at]]] = True
-        if layout.is_quoted and b'"' in lines.block:
-            quotes = np.flatnonzero(data == _QUOTE).astype(np.int64)
-            is_odd |= _odd_quotes(lines, data, quotes, layout)
-            before = np.searchsorted(quotes, lines.starts)
-            inside = (np.searchsorted(quotes, cuts) - before[np.searchsorted(lines.nexts, cuts, side="right")]) & 1
-            cuts = cuts[inside == 0]
-            if layout.quotes:
-                is_odd |= _misplaced(lines, quotes, cuts, layout)
-        counted = np.searchsorted(cuts, lines.ends) - np.searchsorted(cuts, lines.starts)
-        return _Shape(counted.astype(np.int64) + 1, is_odd)
-
-
-def _odd_quotes(lines: Lines, data: npt.NDArray[np.uint8], quotes: Indices, layout: Layout) -> Flags:
-    """Tell which lines have quotes that neither open a field at its start nor close it at its end."""
-    owner = np.searchsorted(lines.nexts, quotes, side="right")
-    first = np.searchsorted(quotes, lines.starts)
-    closes = ((np.arange(len(quotes)) - first[owner]) & 1) == 1
-    before = data[np.maximum(quotes - 1, 0)]
-    after = data[np.minimum(quotes + 1, len(data) - 1)]
-    cut = ord(layout.delimiter)
-    opens_well = (quotes == lines.starts[owner]) | (before == cut)
-    closes_well = (quotes + 1 >= lines.ends[owner]) | (after == cut)
-    if layout.is_doubled:
-        opens_well |= before == _QUOTE
-        closes_well |= after == _QUOTE
-    is_odd = np.zeros(len(lines), np.bool_)
-    is_odd[owner[np.where(closes, ~closes_well, ~opens_well)]] = True
-    counts = np.searchsorted(quotes, lines.ends) - first
-    is_odd |= (counts & 1) == 1
-    return is_odd
-
-
-def _misplaced(lines: Lines, quotes: Indices, cuts: Indices, layout: Layout) -> Flags:
-    """Tell which lines have quotes around a field that is not written so: a client's text may have put them there."""
-    owner = np.searchsorted(lines.nexts, quotes, side="right")
-    piece = np.searchsorted(cuts, quotes) - np.searchsorted(cuts, lines.starts)[owner]
-    may = np.zeros(int(piece.max(initial=0)) + len(layout.names) + len(layout.brackets) + 1, np.bool_)
-    places = [place for place, name in enumerate(_by_piece(layout)) if name in layout.quotes]
-    may[places] = True
-    is_odd = np.zeros(len(lines), np.bool_)
-    is_odd[owner[~may[piece]]] = True
-    return is_odd
-
-
-def _by_piece(layout: Layout) -> list[int]:
-    """Give the field of each piece."""
-    return [place for place in range(len(layout.names)) for _ in range(2 if place in layout.brackets else 1)]
 
 
 def _read_csv(texts: pa.Array, width: int, layout: Layout, limit: int) -> pa.Table:

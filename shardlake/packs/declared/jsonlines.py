@@ -6,40 +6,41 @@ from typing import Final
 
 from shardlake.core.sql import literal
 from shardlake.packs.declared.declaration import Read
-from shardlake.packs.declared.values import FAULT
+from shardlake.packs.declared.values import DIGITS_OF_DOUBLE, FAULT
 
 LINES: Final = "lines"
 MALFORMED: Final = -1
 ROUNDED: Final = 1_000_000  # and the number of the column
-_DIGITS_OF_DOUBLE: Final = 15
-_STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]|\.")
-_PATH: Final = re.compile(r'\$(?:\."[^"\\*]+"|\.\w+|\[\d+\])+')
-_FIELD: Final = re.compile(r'[^.\[\]"*]+(?:\[\d+\])*(?:\.[^.\[\]"*]+(?:\[\d+\])*)*')
+_STEP: Final = re.compile(r'"([^"]+)"|\[(\d{1,9})\]|([^.\[\]"]+)')
+_PATH: Final = re.compile(r'\$(?:\."[^"\\]+"|\.\w+|\[\d{1,9}\])+')
+_FIELD: Final = re.compile(r'[^.\[\]"*]+(?:\[\d{1,9}\])*(?:\.[^.\[\]"*]+(?:\[\d{1,9}\])*)*')
 
 
 def is_field(field: str) -> bool:
     """Tell whether a text names a field of a JSON object: keys with dots between, or a path that begins with $."""
-    return bool(_PATH.fullmatch(field) if field.startswith("$") else _FIELD.fullmatch(field))
+    found = _PATH.fullmatch(field) if field.startswith("$") else _FIELD.fullmatch(field)
+    return bool(found) and not any(str(step).strip("*") == "" for step in steps(field))  # that would be any key
+
+
+def steps(field: str) -> tuple[str | int, ...]:
+    """The keys and places that lead to a field, however its path is written.
+
+    >>> steps("items[0].sku") == steps('$."items"[00].sku')
+    True
+    """
+    found = _STEP.finditer(field.removeprefix("$"))
+    return tuple(int(step[2]) if step[2] else step[1] or step[3] for step in found)
 
 
 def path(field: str) -> str:
-    """Write a nested field as a path of DuckDB; what begins with $ is one already.
+    """Write a field as a path of DuckDB.
 
     >>> path("user.id")
     '$."user"."id"'
     >>> path("items[0].sku")
     '$."items"[0]."sku"'
     """
-    if field.startswith("$"):
-        return field
-    steps = []
-    for found in _STEP.finditer(field):
-        name, index = found[1], found[2]
-        if name is not None:
-            steps.append('."' + name.replace("\\", "\\\\").replace('"', '\\"') + '"')
-        elif index is not None:
-            steps.append(f"[{index}]")
-    return "$" + "".join(steps)
+    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f'."{step}"' for step in steps(field))
 
 
 def texts_sql(read: Sequence[Read]) -> str:
@@ -64,4 +65,4 @@ def texts_sql(read: Sequence[Read]) -> str:
 
 def _keeps_digits(one: Read) -> bool:
     decimal = one.column.decimal
-    return one.column.type == "VARCHAR" or (decimal is not None and decimal[0] > _DIGITS_OF_DOUBLE)
+    return one.column.type == "VARCHAR" or (decimal is not None and decimal[0] > DIGITS_OF_DOUBLE)

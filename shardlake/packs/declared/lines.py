@@ -65,7 +65,8 @@ class Lines:
         blank: Flags = self.lengths == 0
         data = _bytes(self.block)
         first = data[np.minimum(self.starts, max(len(data) - 1, 0))] if len(data) else data
-        for at in np.flatnonzero(~blank & ((first == ord(" ")) | (first == ord("\t")))).tolist():
+        likely = (first == ord(" ")) | (first == ord("\t")) | (first == ord("\r"))
+        for at in np.flatnonzero(~blank & likely).tolist():
             blank[at] = not self.one(at).strip(b" \t\r")
         return blank
 
@@ -87,11 +88,13 @@ class Lines:
             found[at] = not _is_utf8(self.one(at))
         return found
 
-    def texts(self, rows: Indices) -> pa.Array:
-        """Give some lines, in order, as texts with what ends them; they must be UTF-8."""
-        if BOM in self.block:
-            data = b"".join([piece for at in rows.tolist() for piece in (self.one(at), b"\n")])
-            offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths[rows] + 1)])
+    def texts(self, rows: Indices, stops: Indices | None = None) -> pa.Array:
+        """Give some lines, in order, up to `stops` if given, as texts with what ends them; they must be UTF-8."""
+        ends = (self.ends if stops is None else stops)[rows]
+        if BOM in self.block or (ends < self.ends[rows]).any():
+            places = zip(self.starts[rows].tolist(), ends.tolist(), strict=True)
+            data = b"".join([piece for first, last in places for piece in (self.block[first:last], b"\n")])
+            offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(ends - self.starts[rows] + 1)])
             return _texts(data, offsets)
         whole = _texts(self.block, np.concatenate([np.zeros(1, np.int64), self.nexts]))
         return whole if len(rows) == len(self) else whole.take(arrays.from_numpy(rows, pa.int64()))

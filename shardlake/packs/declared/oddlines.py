@@ -2,9 +2,9 @@
 
 Servers write what clients send: a user agent may hold quotes, and nothing tells them from those around it. A regular
 expression, made from the fields, reads such a line: what is quoted may hold anything, the rest looks like its type.
-Where the first split that fits is not the last one too, a client's text could pass for fields, and it is not read. A
-quoted field without quotes is NULL; that is tried where no split has all of them, or a split could shift by one. RE2
-takes time that grows with the line and not faster.
+Where the first split that fits is not the last one too, a client's text could pass for fields, and it is not read. Nor
+is it where one field stands in quotes and another, which could, does not: a split could shift by one. RE2 takes time
+that grows with the line and not faster.
 """
 
 import csv
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import re2
 
-from shardlake.packs.declared.delimited import Layout
+from shardlake.packs.declared.shape import Layout
 
 _SHAPES: Final[Mapping[str, str]] = {
     "INTEGER": r"-?[0-9]+",
@@ -29,26 +29,22 @@ class OddLog:
 
     def __init__(self, layout: Layout, types: Mapping[str, str]) -> None:
         self._layout, self._types = layout, types
+        self._pairs: dict[bool, tuple[Any, ...]]
         options = re2.Options()
         options.max_mem = _MEMORY
-        self._pairs: list[tuple[Any, Any]] = [
-            (
-                re2.compile(self._expression("?", bare=bare), options),
-                re2.compile(self._expression("", bare=bare), options),
-            )
-            for bare in ((False, True) if layout.quotes else (True,))
-        ]
+        self._pairs = {
+            bare: tuple(re2.compile(self._expression(lazy, bare=bare), options) for lazy in ("?", ""))
+            for bare in (False, True)
+        }
 
     def __call__(self, line: bytes) -> list[str | None] | None:
         """Read a line: its pieces that are kept, None if no split fits, or more than one."""
         text = line.decode()
-        for first, last in self._pairs:
-            found = first.fullmatch(text)
-            if found is not None:
-                if found.groups() != last.fullmatch(text).groups():
-                    return None
-                return [self._cell(found[i + 1]) for i in range(len(self._layout.columns()))]
-        return None
+        first, last = self._pairs[not self._layout.quotes or '"' not in text]
+        found = first.fullmatch(text)
+        if found is None or found.groups() != last.fullmatch(text).groups():
+            return None
+        return [self._cell(found[i + 1]) for i in range(len(self._layout.columns()))]
 
     def _cell(self, text: str | None) -> str | None:
         if text is None:

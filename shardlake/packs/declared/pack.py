@@ -12,8 +12,8 @@ from shardlake.core.errors import ConfigError, SqlFailed
 from shardlake.core.schema import Column, SourceSchema
 from shardlake.packs import arrays
 from shardlake.packs.bots.columns import TOLD
-from shardlake.packs.declared import declaration
-from shardlake.packs.declared.declaration import Declaration, names_of
+from shardlake.packs.declared import declaration, jsonlines
+from shardlake.packs.declared.declaration import Computed, Declaration, Read, names_of
 from shardlake.packs.declared.decoder import PASSED_OVER, DeclaredDecoder
 from shardlake.packs.declared.values import FAULT, typed_sql
 from shardlake.packs.pack import LINE_BYTES_MAX, Decoder
@@ -82,16 +82,19 @@ class DeclaredPack:
         return pa.Table.from_arrays(ordered, schema=self._events)
 
     def _try(self, engine: Engine) -> None:
-        """Compute the columns over no rows, so that a wrong pattern is told at once. Raises: ConfigError."""
-        none = pa.table({f"t{i}": pa.nulls(0, pa.string()) for i in range(len(self._declared.read))})
-        for one in self._declared.computed:
-            rows = f'SELECT *, 0 AS "{FAULT}" FROM texts'
+        """Make values of a row without any, so that a wrong pattern is told at once. Raises: ConfigError."""
+        declared, event_time = self._declared, self.schema.event_time
+        none = pa.table({f"t{i}": pa.nulls(1, pa.string()) for i in range(len(declared.read))})
+        texts = f'SELECT *, 0 AS "{FAULT}" FROM texts'
+        parts: list[tuple[str, tuple[Read, ...], tuple[Computed, ...]]] = [
+            *((f"{one.column.name}.time", (one,), ()) for one in declared.read),
+            *((f"{one.column.name}.is", declared.read, (one,)) for one in declared.computed),
+        ]
+        for key, read, computed in parts:
             try:
-                engine.table(typed_sql(self._declared.read, (one,), self.schema.event_time, rows), {"texts": none})
+                engine.table(typed_sql(read, computed, event_time, texts), {"texts": none})
             except SqlFailed as error:
-                raise ConfigError(
-                    f"pack {self.name}: columns.{one.column.name}.is cannot be computed: {error}"
-                ) from error
+                raise ConfigError(f"pack {self.name}: columns.{key} cannot be computed: {error}") from error
 
     def _checked(self, fields: tuple[str, ...]) -> tuple[str, ...]:
         if not fields:
@@ -126,17 +129,23 @@ def _schema(declared: Declaration) -> SourceSchema:
 
 
 def _derived(declared: Declaration) -> dict[str, tuple[str, ...]]:
-    """Tell which columns repeat what others hold: computed ones, those of one field, and parts of a nested one."""
-    derived = {one.column.name: one.origins for one in declared.computed}
-    for one in declared.read:
-        others = [o.column.name for o in declared.read if o is not one and _overlap(o.field, one.field)]
-        if others:
-            derived[one.column.name] = tuple(others)
-    return derived | ({"user_agent": (declared.user_agent,)} if declared.user_agent else {})
+    """Tell what each column repeats: columns of its field, of parts of it and of wholes, and those it is made of."""
+    repeats = {
+        one.column.name: {o.column.name for o in declared.read if o is not one and _overlap(declared, o, one)}
+        for one in declared.read
+    }
+    made = {one.column.name: one.origins for one in declared.computed}
+    made |= {"user_agent": (declared.user_agent,)} if declared.user_agent else {}
+    repeats |= {name: {*origins}.union(*(repeats[one] for one in origins)) for name, origins in made.items()}
+    return {name: tuple(sorted(found)) for name, found in repeats.items() if found}
 
 
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith((f"{other}.", f"{other}[")) or other.startswith((f"{one}.", f"{one}["))
+def _overlap(declared: Declaration, one: Read, other: Read) -> bool:
+    if declared.format != "json":
+        return one.field.casefold() == other.field.casefold()
+    mine, theirs = jsonlines.steps(one.field), jsonlines.steps(other.field)
+    shorter = min(len(mine), len(theirs))
+    return mine[:shorter] == theirs[:shorter]
 
 
 def _arrow_type(column: Column) -> pa.DataType:

@@ -10,6 +10,7 @@ from shardlake.core.sql import identifier, literal
 from shardlake.packs.declared.declaration import Computed, Read
 
 FAULT: Final = "#fault"
+DIGITS_OF_DOUBLE: Final = 15
 _NAMES: Final = {
     "BOOLEAN": "true or false",
     "INTEGER": "an integer of 32 bits",
@@ -89,7 +90,7 @@ def _value(one: Read, text: str) -> str:
     if kind == "BOOLEAN":
         return f"CASE WHEN lower({text}) IN ('true', 'false', '1', '0') THEN TRY_CAST({text} AS BOOLEAN) END"
     if decimal := one.column.decimal:
-        return _decimal(text, kind, decimal[1])
+        return _decimal(text, kind, *decimal)
     return _time(one, text)
 
 
@@ -99,14 +100,16 @@ def _double(text: str) -> str:
     return f"CASE WHEN regexp_full_match({text}, '{shape}') AND isfinite({number}) THEN {number} END"
 
 
-def _decimal(text: str, kind: str, scale: int) -> str:
+def _decimal(text: str, kind: str, precision: int, scale: int) -> str:
     """Take digits that fit; and what a JSON number of few digits became when it was written with an exponent."""
     digits = rf"[-+]?[0-9]+(\.[0-9]{{0,{scale}}}0*)?" if scale else r"[-+]?[0-9]+(\.0*)?"
-    power = r"[-+]?[0-9]+(\.[0-9]+)?[eE][-+]?[0-9]+"
+    plain = f"CASE WHEN regexp_full_match({text}, '{digits}') THEN TRY_CAST({text} AS {kind})"
+    if precision > DIGITS_OF_DOUBLE:
+        return f"{plain} END"
+    power = r"[-+]?[0-9](\.[0-9]{1,14})?[eE][-+]?[0-9]+"
     number = f"TRY_CAST(TRY_CAST({text} AS DOUBLE) AS {kind})"
     return (
-        f"CASE WHEN regexp_full_match({text}, '{digits}') THEN TRY_CAST({text} AS {kind})"
-        f" WHEN regexp_full_match({text}, '{power}') AND CAST({number} AS DOUBLE) = TRY_CAST({text} AS DOUBLE)"
+        f"{plain} WHEN regexp_full_match({text}, '{power}') AND CAST({number} AS DOUBLE) = TRY_CAST({text} AS DOUBLE)"
         f" THEN {number} END"
     )
 
@@ -124,8 +127,8 @@ def _instant(time: str, text: str) -> str:
         return _bounded(f"CAST({found} AS TIMESTAMP)")
     if "%" in time:
         sane = f"regexp_full_match({text}, '{_WRITTEN}')"
-        if "%z" in time:
-            sane += f" AND regexp_matches({text}, '{_OFFSET}')"
+        if time.endswith("%z"):
+            sane += f" AND regexp_matches({text}, '{_OFFSET}$')"
         found = f"CASE WHEN {sane} THEN try_strptime({text}, {literal(time)}) END"
         return _bounded(f"CAST({found} AS TIMESTAMP)")
     if time == "epoch":
@@ -151,7 +154,11 @@ def _since(text: str, unit: str) -> str:
     """Count from 1970: whole numbers as they are, fractions as decimals, which are cut below a microsecond."""
     scale = _UNITS[unit][1]
     whole = f"make_timestamp(TRY_CAST({text} AS BIGINT) {scale})"
-    exact = f"make_timestamp(CAST(floor(TRY_CAST({text} AS DECIMAL(32, 9)) {scale.replace('//', '/')}) AS BIGINT))"
+    if unit in ("us", "ns"):
+        whole = f"make_timestamp(TRY_CAST(split_part({text}, '.', 1) AS BIGINT) {scale})"
+        return f"CASE WHEN {_is_number(text, unit)} THEN {whole} END"
+    kept = f"regexp_extract({text}, '^[0-9]+[.][0-9]{{0,6}}')"
+    exact = f"make_timestamp(CAST(floor(TRY_CAST({kept} AS DECIMAL(32, 6)) {scale}) AS BIGINT))"
     return f"CASE WHEN NOT {_is_number(text, unit)} THEN NULL WHEN contains({text}, '.') THEN {exact} ELSE {whole} END"
 
 

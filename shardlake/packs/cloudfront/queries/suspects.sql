@@ -122,14 +122,14 @@ judged AS (
 SELECT
     viewer,
     greatest(0, least(100, coalesce(list_sum(list_transform(found, lambda r: r.points)), 0)))::INT AS score,
-    list_transform(found, lambda r: format('{:+d} {}', r.points, r.why)) AS reasons,
-    is_bot,
-    user_agent,
     requests::BIGINT AS requests,
+    array_to_string(list_transform(found, lambda r: format('{:+d} {}', r.points, r.why)), '; ') AS reasons,
+    is_bot,
     pages::BIGINT AS pages,
     coalesce(sessions, 0) AS sessions,
     first_minute,
-    last_minute
+    last_minute,
+    user_agent
 FROM judged, knobs
 WHERE score >= threshold AND requests >= requests_min
 ORDER BY score DESC, requests DESC, viewer, user_agent
