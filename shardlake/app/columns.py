@@ -35,10 +35,17 @@ def fix_columns(journal: Journal, source: str, schema: SourceSchema) -> None:
 
 
 def _check(source: str, known: dict[str, str], schema: SourceSchema) -> None:
+    spelt = {name.lower(): name for name in known}
     for column in schema.columns:
         before = known.get(column.name, column.type)
         if before != column.type:
             raise ConfigError(
                 f"column {column.name} of {source} is {column.type}, and was {before} in events that are stored: give"
                 " it its old type, or another name"
+            )
+        name = spelt.get(column.name.lower(), column.name)
+        if name != column.name:
+            raise ConfigError(
+                f"column {column.name} of {source} is called {name} in events that are stored, and SQL does not tell"
+                " capitals from small letters: call it so, or give it another name"
             )

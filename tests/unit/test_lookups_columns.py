@@ -77,3 +77,11 @@ def test_the_row_is_stored_as_it_always_was() -> None:
     assert rows.decode(ColumnsRow, KEY, data) == ColumnsRow("clicks", {"page": "VARCHAR"})
     with pytest.raises(FormatTooNew, match="journal row columns/clicks has format 2"):
         rows.decode(ColumnsRow, KEY, data.replace(b'"format":1', b'"format":2'))
+
+
+def test_a_column_keeps_its_spelling() -> None:
+    journal = MemoryJournal()
+    fix_columns(journal, "clicks", schema(city="VARCHAR"))
+    with pytest.raises(ConfigError, match="column City of clicks is called city in events that are stored"):
+        fix_columns(journal, "clicks", schema(City="VARCHAR"))
+    assert noted(journal) == {"at": "TIMESTAMP", "city": "VARCHAR"}
