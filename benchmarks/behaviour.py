@@ -53,7 +53,7 @@ class Judged:
     agent: str | None
     is_bot: bool
     score: int
-    reasons: tuple[str, ...]
+    reasons: str
     requests: int
     peak: int
     pages_peak: int
@@ -94,7 +94,7 @@ def judged(events: pa.Table) -> list[Judged]:
     connection.execute(f"CREATE TABLE sessions AS {pack.views['sessions']}")
     rows = connection.execute(_JUDGED.format(scored=query)).fetchall()
     connection.close()
-    return [Judged(v, a, bool(b), score, tuple(why), *numbers) for v, a, b, score, why, *numbers in rows]
+    return [Judged(v, a, bool(b), score, why, *numbers) for v, a, b, score, why, *numbers in rows]
 
 
 def from_combined(lines: Sequence[str]) -> Iterator[str]:
@@ -137,7 +137,7 @@ def _show_generated(found: Sequence[Judged]) -> None:
         ones = by_kind[kind.name]
         flagged = sum(one.score >= THRESHOLD for one in ones)
         scores = f"{min(one.score for one in ones)}-{max(one.score for one in ones)}" if ones else "-"
-        reasons = "; ".join(max(ones, key=lambda one: one.score).reasons) if ones else ""
+        reasons = max(ones, key=lambda one: one.score).reasons if ones else ""
         who = "bot" if kind.is_bot else ""
         print(f"{who:3} {kind.name:22} {drawn[kind.name]:7} {len(ones):6} {flagged:7} {scores:>8}  {reasons}")
 
@@ -164,7 +164,7 @@ def _show_real(found: Sequence[Judged]) -> None:
     print("\npublished half, flagged and not declared:")
     for one in sorted(published, key=lambda one: -one.score):
         if one.score >= THRESHOLD and not one.is_bot:
-            print(f"  {one.score:3} {(one.agent or '-')[:60]:60}  {'; '.join(one.reasons)}")
+            print(f"  {one.score:3} {(one.agent or '-')[:60]:60}  {one.reasons}")
 
 
 def _half(viewer: str) -> int:

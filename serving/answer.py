@@ -1,6 +1,6 @@
 """From a read plan to an answer: combine, finalize, the user's SQL on top, and the certificate with it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
 REPLANS_MAX = 5
 Found = TypeVar("Found")
+
+
+class UnknownView(QueryRefused):
+    """A query names a view that there is none of; `view` is its name."""
+
+    def __init__(self, view: str, views: Iterable[str]) -> None:
+        from difflib import get_close_matches  # noqa: PLC0415 - only an error needs it
+
+        known = {name.lower(): name for name in sorted(views)}
+        near = get_close_matches(view.lower(), known, n=1)
+        hint = f"; did you mean {known[near[0]]}? views are: " if near else "; views are: "
+        super().__init__(f"there is no view {view}{hint}{', '.join(known.values())}")
+        self.view = view
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +89,10 @@ class Server:
     def _named(self, names: set[str]) -> list[CompiledView]:
         by_name = {name.lower(): view for name, view in self._views.items()}
         unknown = sorted(name for name in names if name.lower() not in by_name)
-        if unknown or not names:
-            asked = f"there is no view {unknown[0]}" if unknown else "the query names no view"
-            raise QueryRefused(f"{asked}; views are: {', '.join(sorted(self._views))}")
+        if unknown:
+            raise UnknownView(unknown[0], self._views)
+        if not names:
+            raise QueryRefused(f"the query names no view; views are: {', '.join(sorted(self._views))}")
         return [by_name[name.lower()] for name in sorted(names)]
 
 

@@ -11,19 +11,19 @@ The views are those that the root worked with last. Every query reads the newest
 """
 
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from serving.answer import Server
 from serving.certificate import Certificate
 from serving.display import SHOWN, answer_html, connection_html
+from serving.values import rows
 from shardlake.adapters import active_views, settings_file, storage_file
 from shardlake.adapters.local_objects import LocalObjects
 from shardlake.adapters.sqlite_journal import SqliteJournal
 from shardlake.adapters.stored import JOURNAL, OBJECTS, TABLES
 from shardlake.adapters.table_reader import TableReader
-from shardlake.core.errors import ConfigError
+from shardlake.core.errors import ConfigError, QueryRefused, Terminal
 from shardlake.core.limits import Limits
 from shardlake.core.ports import ObjectStore
 
@@ -47,8 +47,8 @@ class Answer:
 
     @property
     def rows(self) -> list[tuple[Any, ...]]:
-        """The rows as Python values. A time is UTC, without a zone."""
-        return _rows(self._table)
+        """The rows as Python values. A time is UTC, without a zone; a sum of integers is an integer."""
+        return rows(self._table)
 
     def arrow(self) -> "pa.Table":
         """The rows as an Arrow table."""
@@ -71,7 +71,7 @@ class Answer:
         return answer_html(self._table, self.certificate)
 
     def _first(self) -> Sequence[tuple[Any, ...]]:
-        return _rows(self._table.slice(0, SHOWN))
+        return rows(self._table.slice(0, SHOWN))
 
     def _summary(self) -> str:
         cut = " ".join(f"{lane}:{n}" for lane, n in sorted(self.certificate.cut.items()))
@@ -85,6 +85,7 @@ class Connection:
 
     def __init__(self, root: Path, limits: Limits, threads: int) -> None:
         self.root = root
+        self._closed = False
         self._views = active_views.load(root)
         self._journal = SqliteJournal(root / JOURNAL, read_only=True)
         store, tables = _stored(root, limits)
@@ -96,11 +97,16 @@ class Connection:
         return tuple(self._views)
 
     def query(self, sql: str) -> Answer:
-        """Answer a SELECT over views at the newest cut. Raises: QueryRefused, Corrupt, Timeout."""
+        """Answer a SELECT over views at the newest cut. Raises: QueryRefused, Corrupt, Timeout, Terminal."""
+        if self._closed:
+            raise Terminal("this connection was closed: make another with serving.connect()")
+        if sql.lstrip().startswith("@"):
+            raise QueryRefused("saved queries are of the command `shardlake query`; here, give the SQL")
         return Answer(*self._server.arrow(sql))
 
     def close(self) -> None:
         """Let go of the journal."""
+        self._closed = True
         self._journal.close()
 
     def __enter__(self) -> Self:
@@ -124,7 +130,15 @@ def connect(
     Without `root` it is the one that a `shardlake.toml` names: `config`, or else the nearest one in this folder and its
     parents; without a file it is `.shardlake` here. Raises: ConfigError if nothing is stored there.
     """
-    return Connection(Path(root) if root is not None else _root(config), limits or Limits(), threads)
+    return Connection(_folder(root) if root is not None else _root(config), limits or Limits(), threads)
+
+
+def _folder(root: str | Path) -> Path:
+    folder = Path(root)
+    if folder.is_file():
+        hint = f'a settings file: connect(config="{root}")' if folder.suffix == ".toml" else "a file: name a folder"
+        raise ConfigError(f"{folder} is {hint}")
+    return folder
 
 
 def _stored(root: Path, limits: Limits) -> tuple[ObjectStore, TableReader]:
@@ -144,8 +158,3 @@ def _root(config: str | Path | None) -> Path:
     if not isinstance(named, str) or not named:
         raise ConfigError(f"{file}: root is {named!r}; accepted: text, the folder of everything that is stored")
     return (file.absolute().parent if file else Path.cwd()) / Path(named).expanduser()
-
-
-def _rows(table: "pa.Table") -> list[tuple[Any, ...]]:
-    columns = [column.to_pylist() for column in table.columns]
-    return list(islice(zip(*columns, strict=True), table.num_rows))

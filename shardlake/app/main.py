@@ -1,5 +1,6 @@
 """The one command: `shardlake`. Its sub-commands are imported when they are called."""
 
+import shutil
 import sys
 from collections.abc import Sequence
 from types import TracebackType
@@ -11,7 +12,7 @@ import msgspec
 from shardlake.app import exits
 from shardlake.app.cli import Group, Invocation
 from shardlake.app.guard import check_packages
-from shardlake.app.text import printable
+from shardlake.app.text import complaint
 from shardlake.core.errors import ShardlakeError
 
 COMMANDS: Final = {
@@ -103,7 +104,8 @@ def run(args: list[str], invocation: Invocation) -> int:
 
 
 def _complain(text: str) -> None:
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(text)}", err=True)
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {complaint(text, width)}", err=True)
 
 
 class _excepthook:  # noqa: N801 - it is called like a function

@@ -3,14 +3,19 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
-from shardlake.app.text import cell, is_number, plain, printable_lines
+from shardlake.app.text import cell, is_number, plain, printable, printable_lines
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 CELL_WIDTH: Final = 100  # of a terminal's table; what is longer is folded
+RECORDS_MAX: Final = 48  # rows of a table too wide for a terminal that are written one below the other
 
 Row = Sequence[Any]
 
@@ -58,7 +63,10 @@ class Output:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Row], title: str = "") -> None:
-    """Write a table: ruled and coloured on a terminal, plain columns anywhere else."""
+    """Write a table: ruled and coloured on a terminal, plain columns anywhere else.
+
+    On a terminal that is too narrow a few rows have one line for each column instead.
+    """
     if sys.stdout.isatty():
         _rich_table(columns, rows, title)
     else:
@@ -74,10 +82,11 @@ def plain_table(columns: Sequence[str], rows: Sequence[Row], title: str = "") ->
     FRA56   1200
     LHR        7
     """
+    names = [*map(printable, columns)]  # they may come out of data: PIVOT makes columns of it
     texts = [[cell(value) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+    widths = [max(map(len, column)) for column in zip(names, *texts, strict=True)]
     right = _right(columns, rows)
-    lines = [list(columns), ["-" * width for width in widths], *texts]
+    lines = [names, ["-" * width for width in widths], *texts]
     aligned = ("  ".join(_pad(*item) for item in zip(line, widths, right, strict=True)).rstrip() for line in lines)
     return [*([title] if title else []), *aligned]
 
@@ -103,10 +112,39 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Row], title: str) -> None
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for name, right in zip(columns, _right(columns, rows), strict=True):
-        table.add_column(Text(name), justify="right" if right else "left", overflow="fold", max_width=CELL_WIDTH)
+        table.add_column(
+            Text(printable(name)), justify="right" if right else "left", overflow="fold", max_width=CELL_WIDTH
+        )
     for row in rows:
-        table.add_row(*(Text(cell(value), style="dim" if value is None else "") for value in row))
-    # A table that is too wide is left to the terminal to wrap: folded cells cannot be read.
+        table.add_row(*map(_styled, row))
     console = Console()
     width = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
-    Console(width=max(console.width, width)).print(table)
+    if width <= console.width or len(columns) == 1:
+        console.print(table)
+    elif len(rows) <= RECORDS_MAX:
+        _records(console, columns, rows, title)
+    else:  # the terminal wraps it: many columns of folded cells cannot be read
+        Console(width=width).print(table)
+
+
+def _records(console: "Console", columns: Sequence[str], rows: Sequence[Row], title: str) -> None:
+    """Write each row as names and values below one another."""
+    from rich.rule import Rule
+    from rich.table import Table
+    from rich.text import Text
+
+    if title:
+        console.print(Text(title))
+    for number, row in enumerate(rows, 1):
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(style="bold", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, value in zip(columns, row, strict=True):
+            grid.add_row(Text(printable(name)), _styled(value))
+        console.print(Rule(Text(f"{number:,} of {len(rows):,}"), align="left", style="dim"), grid)
+
+
+def _styled(value: Any) -> "Text":
+    from rich.text import Text
+
+    return Text(cell(value), style="dim" if value is None else "")

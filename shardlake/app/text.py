@@ -24,6 +24,43 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def complaint(text: str, width: int | None = None) -> str:
+    r"""Make an error's message safe for a terminal; what its caret points at stays above it, in so many columns.
+
+    >>> print(complaint("no x\n\nLINE 1: SELECT a, b, x FROM viewers\n                     ^", 24))
+    no x
+    <BLANKLINE>
+    LINE 1: ... b, x FRO...
+                   ^
+    """
+    *before, line, caret = ["", *text.replace("\r\n", "\n").split("\n")]
+    if "^" in caret and not caret.strip(" ^"):
+        line, caret = line.replace("\t", " "), _after_tabs(line, caret)
+        if width and len(line) > width:
+            line, caret = _cut(line, caret, caret.index("^"), width)
+    return printable_lines("\n".join([*before, line, caret][1:]))
+
+
+def _after_tabs(line: str, caret: str) -> str:
+    """Move a caret that was set as if tabs took no room, as the engine does it, by one for each."""
+    at = caret.index("^")
+    for place, character in enumerate(line):
+        if place > at:
+            break
+        at += character == "\t"
+    return " " * at + caret.lstrip(" ")
+
+
+def _cut(line: str, caret: str, at: int, width: int) -> tuple[str, str]:
+    """Keep of a line (`LINE 1: ...`) what stands around a caret."""
+    head = line.index(": ") + 2 if ": " in line[:at] else 0
+    room = max(1, width - head - 7)
+    start = max(head, min(at - room // 2, len(line) - room))
+    left, right = "..." if start > head else "", "..." if start + room < len(line) else ""
+    marks = caret[start : start + room]
+    return f"{line[:head]}{left}{line[start : start + room]}{right}", " " * (head + len(left)) + marks
+
+
 def _escaped(character: str) -> str:
     if unicodedata.category(character) == "Zs":
         return " "

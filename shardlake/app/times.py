@@ -12,6 +12,7 @@ from shardlake.core.errors import ConfigError
 ACCEPTED: Final = "UTC, local, a name such as Europe/Berlin, or an offset such as +05:30"
 _OFFSET: Final = re.compile(r"([+-])(\d\d):?(\d\d)")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NEAR: Final = 0.8  # how much of a name must be right for another one to be suggested
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,8 @@ def _hint(name: str) -> str:
     if not known:
         return "this machine knows no time zones: install the package tzdata; "
     cities = {one.rpartition("/")[2]: one for one in known}
-    near = get_close_matches(name.lower(), known, n=1) or [
-        cities[city] for city in get_close_matches(name.lower().replace(" ", "_"), cities, n=1)
+    near = get_close_matches(name.lower(), known, n=1, cutoff=_NEAR) or [
+        cities[city] for city in get_close_matches(name.lower().replace(" ", "_"), cities, n=1, cutoff=_NEAR)
     ]
     return f"did you mean {known[near[0]]}? " if near else ""
 

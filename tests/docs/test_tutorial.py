@@ -26,7 +26,7 @@ _VARIES = (
     (re.compile(r"\b[0-9a-f]{16}\b"), "<fingerprint>"),
     (re.compile(r"snapshot \d+"), "snapshot <number>"),
     (re.compile(r"\b\d+:\d+\b(?!:)"), "<entry>"),
-    (re.compile(r"^\d+ entries with"), "<number> entries with"),
+    (re.compile(r"^\d+ entr(y|ies) of events with"), "<number> of events with"),
     (re.compile(r"^(master|clicks_per_hour|sales) +\d+ ", re.MULTILINE), r"\1 <entries>"),
     (re.compile(r"in [\d.]+ s \([\d,]+/s\)"), "in <time>"),
     (re.compile(r"\s+$", re.MULTILINE), ""),

@@ -124,6 +124,35 @@ def test_saved_queries_are_listed_and_asked(ask: Ask) -> None:
     assert "did you mean @edges?" in ask("@edgse", code=1)[1]
 
 
+NOT_IN_USE = "is not in use: add it to views.use, then run `shardlake stream run` or `shardlake batch run`"
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("sessions", f"the view sessions {NOT_IN_USE}"),
+        ("Viewers", f"the view viewers {NOT_IN_USE}"),
+        ("mine", f"the view mine {NOT_IN_USE}"),
+        ("cloudfront", "cloudfront is the source of events, and queries ask views (bandwidth, bots): `shardlake views"),
+        ("bandwith", "there is no view bandwith; did you mean bandwidth? views are: bandwidth, bots"),
+    ],
+)
+def test_what_is_no_view_in_use_is_told_with_what_to_do(ask: Ask, table: str, said: str) -> None:
+    Path("views").mkdir()
+    Path("views/mine.sql").write_text("SELECT x_edge_location, count(*) AS n FROM cloudfront GROUP BY 1")
+    use = ("--set", "views.use=bandwidth,bots")
+    assert ask(f"SELECT * FROM {table}", *use, code=1)[1].startswith(f"error: {said}")
+    told = json.loads(ask(f"SELECT * FROM {table}", "--json", *use, code=1)[1])
+    assert (told["error"], told["message"].startswith(said)) == ("QueryRefused", True)
+
+
+def test_an_error_of_sql_is_written_in_lines_with_its_caret(ask: Ask) -> None:
+    *_, line, caret = ask("SELECT\tvewer FROM viewers", code=1)[1].splitlines()
+    assert line == "LINE 1: SELECT vewer FROM viewers"
+    assert caret.strip() == "^^^^^"
+    assert line[caret.index("^") :].startswith("vewer")
+
+
 # --------------------------------------------------------------------------------------------------- again and again
 
 

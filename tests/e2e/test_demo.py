@@ -1,9 +1,12 @@
 """The demo of a stream, small: what it tells, and that its answers are exact."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+from shardlake.app.config import load
 
 REQUESTS = 1_500
 
@@ -35,3 +38,19 @@ def test_every_answer_is_exact_while_a_worker_dies_and_shards_split_and_merge(tm
     assert found is not None, told
     assert int(found[1]) >= 27
     assert (tmp_path / "kept" / "store" / "journal.db").exists()
+    assert told.splitlines()[-1] == f"Everything is in {tmp_path / 'kept'}. Next: cd kept && shardlake status"
+    unfolded = re.sub(r"[│\s]+", " ", told)
+    assert re.search(r"rows of batch, \d+ (entry|entries) with rows of this view since", unfolded), told
+    for extra in ((), ("--root", "store")):
+        status = subprocess.run(
+            [sys.executable, "-m", "shardlake", *extra, "--json", "status"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            cwd=tmp_path / "kept",
+        )
+        assert json.loads(status.stdout)["source"] == "cloudfront-logs"
+    kept = load({}, {}, tmp_path / "kept").config
+    assert (kept.root, kept.source.pack) == (str(tmp_path / "kept" / "store"), "cloudfront")
+    assert kept.source.endpoint.startswith("http://127.0.0.1:")

@@ -95,6 +95,7 @@ def test_what_can_be_read_now_is_counted_once_and_the_rest_stays(
     assert totals(program) == once(1)
     told = command(program, "dlq", "retry")
     assert (told["letters"], told["read"], reasons(told["failing"])) == (4, 0, {"no_header": 4})
+    assert told["failing"][0]["was"] == {"no_header": 3, "too_few_fields": 1}
     assert "1" not in {str(lane["lane"]) for lane in command(program, "status")["lanes"]}, "nothing was stored"
     told = command(program, "dlq", "retry", "--dry-run", *READ)
     assert (told["dry_run"], told["read"], told["entries"]) == (True, 2, 0)
@@ -102,7 +103,12 @@ def test_what_can_be_read_now_is_counted_once_and_the_rest_stays(
     told = command(program, "dlq", "retry", *READ)
     assert (told["read"], told["duplicates"], told["entries"]) == (2, 0, 1)
     assert told["failing"] == [
-        {"reason": "too_few_fields", "count": 2, "detail": "1 fields; the configuration names 8"}
+        {
+            "reason": "too_few_fields",
+            "count": 2,
+            "was": {"no_header": 1, "too_few_fields": 1},
+            "detail": "1 fields; the configuration names 8",
+        }
     ]
     assert totals(program) == once(1, 2, 3)
     certificate = program.ask("viewers").certificate
@@ -135,6 +141,10 @@ def test_lists_show_what_is_open_and_on_demand_what_was_retried(
     assert [one["retried"] for one in letters] == ["dlq/cloudfront:1:0", None, "dlq/cloudfront:2:0"]
     for one in letters:
         assert command(program, "dlq", "show", one["id"])["letters"] == [one]
+    for word in ("list", "retry"):
+        told = command(program, "dlq", word, "--reason", "noheader", code=1)
+        assert "--reason is noheader, which is no reason of a dead letter; here are no_header" in told
+    assert command(program, "dlq", "list", "--reason", "object_changed")["letters"] == []
 
 
 def test_what_is_no_whole_line_is_told_and_not_tried(program: Program, streamed: Stream, command: Command) -> None:
@@ -191,6 +201,7 @@ def test_retried_rows_are_protected_and_no_payload_is_logged(
     masked = Program(program.root, program.logs, {**program.settings, "protect.mask": "c_ip"})
     done = masked.run("-vv", "dlq", "retry", *READ).expect(0)
     assert "2 of 3 dead letters were read" in done.out
+    assert "too_few_fields (was no_header)" in done.out
     assert "secret" not in done.out + done.err and "10.0.0." not in done.out + done.err
     assert {row[1] for row in masked.ask("viewers").rows} == {"***"}
 

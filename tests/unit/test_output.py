@@ -88,4 +88,5 @@ def test_a_caret_points_at_what_it_is_about_however_narrow_the_terminal() -> Non
 def test_lines_of_a_message_stay_lines_and_nothing_else_reaches_the_terminal() -> None:
     assert complaint("a\n\x1b[2Jb\rc", 3) == "a\n\\x1b[2Jb\\rc"
     assert complaint("one line", 3) == "one line"
-    assert complaint("a long line\n^ is no caret", 4) == "a long line\n^ is no caret"
+    for text in ("a long line\n^ is no caret", "a long line\n(x)^2 is none", "a name^1, alone"):
+        assert complaint(text, 4) == text

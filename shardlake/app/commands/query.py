@@ -12,6 +12,7 @@ from shardlake.app.cli import Command, Invocation, pass_invocation
 from shardlake.app.exits import OK
 from shardlake.app.text import printable_lines
 from shardlake.app.times import Zone, shown, zone
+from shardlake.app.unknown import explained
 from shardlake.app.watching import EVERY_S, Seconds
 
 if TYPE_CHECKING:
@@ -119,8 +120,13 @@ def query(invocation: Invocation, /, sql: str, threads: int | None, **given: Any
         return _list(invocation)
     times = zone(invocation.config.query.timezone, invocation.resolved().values["query.timezone"].origin)
     text = _text(invocation, sql)
-    if wishes.watch is not None:
-        return _watch(invocation, text, wishes, times, wishes.watch)
+    with explained(invocation.config):
+        if wishes.watch is not None:
+            return _watch(invocation, text, wishes, times, wishes.watch)
+        return _once(invocation, text, wishes, times)
+
+
+def _once(invocation: Invocation, text: str, wishes: _Wishes, times: Zone) -> int:
     invocation.die_at_ctrl_c()
     server = compose.server(invocation.config)
     if invocation.json:

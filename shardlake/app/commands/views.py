@@ -22,7 +22,7 @@ def views() -> None:
 @views.command("list")
 @pass_invocation
 def list_(invocation: Invocation) -> None:
-    """List the views that can be asked, with their columns, and name the optional ones that are not in use."""
+    """List the views that can be asked. Optional ones that are not in use are named below."""
     found = compiled_views(invocation.config)
     optional = optional_views(invocation.config)
     rows = [(v.name, ", ".join(o.name for o in v.outputs), v.description) for v in found.values()]
