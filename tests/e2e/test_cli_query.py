@@ -156,6 +156,12 @@ def test_an_error_of_sql_is_written_in_lines_with_its_caret(ask: Ask) -> None:
 # --------------------------------------------------------------------------------------------------- again and again
 
 
+def test_a_time_with_a_zone_is_refused_with_what_to_write(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pytz", None)  # what DuckDB asks for, and nobody needs otherwise
+    _, told = ask("SELECT bucket AT TIME ZONE 'UTC' AS t FROM bandwidth LIMIT 1", code=1)
+    assert "cast it, as in CAST(x AS TIMESTAMP), which is UTC" in told and "Traceback" not in told
+
+
 @pytest.fixture(name="waits")
 def _waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let the clock wait for nothing, and be interrupted at the third wait."""
