@@ -113,8 +113,8 @@ class Session:
                 raise Missing(f"a planned file is gone: {error}") from error
             if "pytz" in str(error):  # DuckDB's way of saying that Python has no value for it
                 raise QueryRefused(
-                    "a column of the answer is a TIMESTAMP WITH TIME ZONE: cast it, as in CAST(x AS TIMESTAMP), which is"
-                    " UTC; `shardlake query --tz` shows times in a zone"
+                    "a column of the answer is a TIMESTAMP WITH TIME ZONE: cast it, as in CAST(x AS TIMESTAMP), which"
+                    " is UTC; `shardlake query --tz` shows times in a zone"
                 ) from error
             raise QueryRefused(f"the query failed: {error}") from error
 
