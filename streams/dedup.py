@@ -23,7 +23,7 @@ RUNS_MAX = 6
 
 
 def hash_ids(engine: Engine, ids: pa.ChunkedArray) -> tuple[Halves, npt.NDArray[np.bool_]]:
-    """Hash a column of ids: two halves a row (shape (2, n)), and which rows have an id at all: an empty text is none."""
+    """Hash a column of ids: two halves a row (shape (2, n)), and which rows have an id: an empty text is none."""
     halves = engine.table(
         "SELECT (h & 18446744073709551615::UHUGEINT)::UBIGINT AS low, (h >> 64)::UBIGINT AS high,"
         " h IS NOT NULL AS known FROM (SELECT md5_number(nullif(id::VARCHAR, ''))::UHUGEINT AS h FROM ids)",

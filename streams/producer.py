@@ -45,6 +45,17 @@ class RecordRefused(Terminal):
     """A record cannot be put: it is too large, or its key is not one. Nothing else was affected."""
 
 
+class RecordTooLarge(RecordRefused):
+    """A record of `size` bytes, key included, is above `bytes_max`."""
+
+    def __init__(self, size: int, bytes_max: int) -> None:
+        super().__init__(
+            f"a record of {size} bytes, key included, is above {bytes_max}: split it, or raise the stream's largest"
+            " record size and the producer's record_bytes_max"
+        )
+        self.size, self.bytes_max = size, bytes_max
+
+
 @dataclass(frozen=True, slots=True)
 class ProducerSettings:
     """The limits of a producer; sizes count data and keys, as the service does.
@@ -305,8 +316,5 @@ def _checked_size(put: Put, bytes_max: int) -> int:
         raise RecordRefused(f"a partition key has 1 to {KEY_CHARACTERS_MAX} characters, not {len(put.key)}")
     size = put_size(put)
     if size > bytes_max:
-        raise RecordRefused(
-            f"a record of {size} bytes, key included, is above {bytes_max}: split it, or raise the stream's largest"
-            " record size and the producer's record_bytes_max"
-        )
+        raise RecordTooLarge(size, bytes_max)
     return size

@@ -18,7 +18,8 @@ DEFAULT: Final = "default"
 CONFIG_ENV: Final = "SHARDLAKE_CONFIG"
 # Variables of the tests and of crash injection: they look like settings and are none.
 NOT_SETTINGS: Final = (CONFIG_ENV, "SHARDLAKE_TEST_DATA", "SHARDLAKE_CRASH_AT")
-PATHS: Final = ("root", "source.path", "views.folder", "lookups.folder", "query.folder")
+FOLDERS: Final = ("views.folder", "lookups.folder", "query.folder")
+PATHS: Final = ("root", "source.path", *FOLDERS)
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -60,7 +61,17 @@ def load(
         values[key] = Value(_located(settings()[key], _parsed(key, text, origin), folder), origin)
     if values["source.name"].origin == DEFAULT:
         values["source.name"] = Value(_source_name(str(values["source.pack"].value)))
+    for key in FOLDERS:
+        _check_folder(key, values[key], _located(settings()[key], settings()[key].default, base))
     return Resolved(_config(values), values, path)
+
+
+def _check_folder(key: str, found: Value, default: str) -> None:
+    """See that a folder that somebody named is there; the default one need not be. Raises: ConfigError."""
+    if found.value != default and not Path(str(found.value)).is_dir():
+        raise ConfigError(
+            f"{key} is {found.value} ({found.origin}), and there is no such folder: make it, or correct the setting"
+        )
 
 
 def _source_name(pack: str) -> str:

@@ -21,6 +21,7 @@ from shardlake.adapters.stored import JOURNAL
 from shardlake.app import compose
 from shardlake.app.checks import Check, State, Visit, failed
 from shardlake.app.config import DEFAULT
+from shardlake.app.counted import counted
 from shardlake.app.settings import Config
 from shardlake.core.errors import ConfigError, ShardlakeError
 from shardlake.core.journal import reading
@@ -114,14 +115,30 @@ def settings(visit: Visit) -> Iterator[Check]:
     """See that the settings go together, that the views compile, and that what protects has its key."""
     config, changed = visit.config, sum(value.origin != DEFAULT for value in visit.resolved.values.values())
     source = config.source
-    yield Check("settings", "ok", f"{visit.resolved.file or 'no shardlake.toml'}; {changed} differ from the defaults")
+    differ = f"{changed} {'differs' if changed == 1 else 'differ'} from the defaults"
+    yield Check("settings", "ok", f"{visit.resolved.file or 'no shardlake.toml'}; {differ}")
     if bool(source.path) == bool(source.stream):
         found = "source.path and source.stream are " + ("both set" if source.path else "not set")
         yield Check("source", "fail", found, "set one of them: where the log files are, or the name of a stream")
-    yield from _attempt("views", "correct the view, or views.use", lambda: _views(config))
-    if any(Path(config.lookups.folder).glob("*.toml")):
-        yield from _attempt("lookups", "correct the declaration, or its table", lambda: _lookups(config))
-    yield from _attempt("protection", "name the variable in protect.key_env, and set it", lambda: _protection(visit))
+    yield from _of_the_pack(visit)
+
+
+def _of_the_pack(visit: Visit) -> Iterator[Check]:
+    """See that the pack, its lookups, the views and what protects are well; each needs those before it but views."""
+    config = visit.config
+    pack = list(_attempt("pack", "correct source.pack, or source.fields", lambda: _pack(config)))
+    yield from pack
+    if any(Path(config.lookups.folder).glob("*.toml")) and _is_well(pack):
+        pack = list(_attempt("lookups", "correct the declaration, or its table", lambda: _lookups(config)))
+        yield from pack
+    if _is_well(pack):
+        what_next = "name the variable in protect.key_env, and set it"
+        yield from _attempt("views", "correct the view, or views.use", lambda: _views(config))
+        yield from _attempt("protection", what_next, lambda: _protection(visit))
+
+
+def _is_well(checks: list[Check]) -> bool:
+    return all(check.state == "ok" for check in checks)
 
 
 def _attempt(check: str, what_next: str, work: Callable[[], str]) -> Iterator[Check]:
@@ -131,11 +148,21 @@ def _attempt(check: str, what_next: str, work: Callable[[], str]) -> Iterator[Ch
         yield failed(check, error, what_next)
 
 
-def _views(config: Config) -> str:
-    from shardlake.app.viewset import compile_all, load_pack
+def _pack(config: Config) -> str:
+    """Load the pack by itself: what a lookup lacks is told of the lookup."""
+    from shardlake.app.guard import arrow_without_pandas
 
-    if config.source.stream:
-        load_pack(config).open("", config.source.fields or load_pack(config).stream_fields)
+    arrow_without_pandas()
+    from shardlake.packs.registry import load
+
+    pack = load(config.source.pack)
+    pack.open("", config.source.fields or (pack.stream_fields if config.source.stream else None))
+    return f"{pack.name}, with {counted(len(pack.schema.columns), 'column')}"
+
+
+def _views(config: Config) -> str:
+    from shardlake.app.viewset import compile_all
+
     return f"{', '.join(compile_all(config))} compile"
 
 
@@ -153,7 +180,8 @@ def _protection(visit: Visit) -> str:
     chosen = visit.config.protect
     protect(visit.config, load_pack(visit.config), visit.environ)
     count = len({*chosen.mask, *chosen.hash, *chosen.drop})
-    return f"{count} columns are protected" if count else "no column is protected"
+    are = "is" if count == 1 else "are"
+    return f"{counted(count, 'column')} {are} protected" if count else "no column is protected"
 
 
 # ---------------------------------------------------------------------------------------------------------- root
@@ -271,7 +299,7 @@ def verdict(checks: list[Check]) -> str:
     failures, warnings = (sum(check.state == state for check in checks) for state in ("fail", "warn"))
     if not failures and not warnings:
         return f"all {len(checks)} checks are well"
-    return f"{failures} of {len(checks)} checks failed, {warnings} want a look"
+    return f"{failures} of {len(checks)} checks failed, {warnings} {'wants' if warnings == 1 else 'want'} a look"
 
 
 def unreadable(error: ConfigError) -> Check:

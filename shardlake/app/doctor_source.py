@@ -12,6 +12,7 @@ from shardlake.adapters.kinesis.wire import Put, ShardInfo, StreamInfo
 from shardlake.adapters.stored import JOURNAL
 from shardlake.app import compose
 from shardlake.app.checks import Check, State, Visit, failed
+from shardlake.app.counted import counted
 from shardlake.app.text import ago
 from shardlake.core.errors import ShardlakeError, Transient
 from shardlake.core.journal import objects as stored
@@ -124,7 +125,8 @@ class Stream:
 
 def _stream(info: StreamInfo, shards: Sequence[ShardInfo]) -> Iterator[Check]:
     closed = sum(shard.end_sequence is not None for shard in shards)
-    found = f"{info.name} is {info.status}, {info.mode}, with {info.open_shards} open and {closed} closed shards"
+    shards_told = f"{info.open_shards} open and {counted(closed, 'closed shard')}"
+    found = f"{info.name} is {info.status}, {info.mode}, with {shards_told}"
     usable = info.status in ("ACTIVE", "UPDATING")
     yield Check("stream", "ok" if usable else "fail", found, "" if usable else "wait until it is ACTIVE")
 
@@ -136,7 +138,8 @@ def _readers(visit: Visit, info: StreamInfo) -> Iterator[Check]:
     if rate > READS_MAX:
         yield Check("reads", "warn", found, f"set limits.shard_reads_per_s to {READS_MAX:g} or less")
     elif info.consumers:
-        found = f"{found}; {info.consumers} other consumers are registered with the stream"
+        others = counted(info.consumers, "other consumer")
+        found = f"{found}; {others} {'is' if info.consumers == 1 else 'are'} registered with the stream"
         yield Check("reads", "warn", found, "if any of them polls too, set limits.shard_reads_per_s lower")
     else:
         yield Check("reads", "ok", found)
@@ -181,7 +184,7 @@ def read_upto_us(visit: Visit) -> int | None:
 
 def files(visit: Visit) -> Iterator[Check]:
     """See that the source of files is there, that it means some files, and that these can be read."""
-    from shardlake.app.streaming import file_settings
+    from shardlake.app.streaming import file_settings, missing
     from streams.sources.listing import Folder, Gone, Pattern
     from streams.sources.pages import FileRow
 
@@ -196,10 +199,11 @@ def files(visit: Visit) -> Iterator[Check]:
     except (ShardlakeError, OSError) as error:
         yield failed("files", error, what_next)
         return
-    count = f"{len(found):,}{' or more' if len(found) == FILES_MAX else ''}"
     if found:
-        yield Check("files", "ok", f"{path} means {count} files; the first {min(len(found), OPENED_MAX)} can be read")
+        count = f"{len(found):,} or more files" if len(found) == FILES_MAX else counted(len(found), "file")
+        read = f"the first {min(len(found), OPENED_MAX)} can be read" if len(found) > 1 else "it can be read"
+        yield Check("files", "ok", f"{path} means {count}; {read}")
     else:
-        yield Check("files", "warn", f"{path} means no file now", "see that it is right, or put the first file there")
+        yield Check("files", "warn", missing(path), "see that source.path is right, or put the first file there")
     if visit.config.source.queue:
         yield Check("queue", "ok", "not tried: to receive a message hides it from those who wait for it")

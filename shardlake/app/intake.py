@@ -21,7 +21,8 @@ _WITH_HEADER: Final = 31  # zlib's code for a gzip header, the largest window, a
 def lines(file: IO[bytes]) -> Iterator[list[bytes]]:
     """Give a file's lines without their ends, some at a time; an empty list when a pipe has no news.
 
-    Raises: Broken, after the lines that are whole, if gzip data break off or a line does not end; OSError.
+    Of a line that is longer than LINE_BYTES_MAX only the start is given, and that is longer too.
+    Raises: Broken, after the lines that are whole, if gzip data break off; OSError.
     """
     if file.seekable():
         return cut(pieces(file, 0))  # type: ignore[arg-type] # a binary file, however it was opened
@@ -35,7 +36,8 @@ def lines(file: IO[bytes]) -> Iterator[list[bytes]]:
 def cut(given: Iterable[bytes]) -> Iterator[list[bytes]]:
     r"""Cut pieces into lines; an empty piece gives an empty list.
 
-    Raises: Broken, after the lines that are whole, if the pieces break off or a line is too long.
+    Of a line that is longer than LINE_BYTES_MAX only the start is given, and that is longer too.
+    Raises: Broken, after the lines that are whole, if the pieces break off.
 
     >>> list(cut([b"a\r\nb", b"c\n", b"", b"d"]))
     [[b'a'], [b'bc'], [], [b'd']]
@@ -43,10 +45,11 @@ def cut(given: Iterable[bytes]) -> Iterator[list[bytes]]:
     rest, broken = b"", None
     try:
         for piece in given:
-            *whole, rest = (rest + piece).split(b"\n")
+            more = piece if len(rest) <= LINE_BYTES_MAX else _from_its_end(piece)
+            *whole, rest = (rest + more).split(b"\n") if more else (rest,)
             if whole or not piece:
                 yield [line.removesuffix(b"\r") for line in whole]
-            _check_length(rest)
+            rest = rest[: LINE_BYTES_MAX + 1]
     except Broken as error:
         broken = error
     if rest and not (broken and broken.inside):
@@ -55,9 +58,10 @@ def cut(given: Iterable[bytes]) -> Iterator[list[bytes]]:
         raise broken
 
 
-def _check_length(line: bytes) -> None:
-    if len(line) > LINE_BYTES_MAX:
-        raise Broken("line_too_long", f"a line has more than {LINE_BYTES_MAX} bytes")
+def _from_its_end(piece: bytes) -> bytes:
+    """Leave out what still belongs to the line before."""
+    end = piece.find(b"\n")
+    return piece[end:] if end >= 0 else b""
 
 
 def _arriving(descriptor: int) -> Iterator[bytes]:

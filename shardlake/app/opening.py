@@ -7,11 +7,12 @@ from pathlib import Path
 
 from shardlake.adapters.clock import random_name
 from shardlake.adapters.storage_file import remember
+from shardlake.adapters.stored import JOURNAL
 from shardlake.app import compose
 from shardlake.app.logs import Log
 from shardlake.app.metrics import Meter
 from shardlake.app.settings import Config
-from shardlake.core.errors import ConfigError, Conflict
+from shardlake.core.errors import ConfigError, Conflict, Transient
 from shardlake.core.journal import operations, reading, rows
 from shardlake.core.journal.port import Journal, Write
 from shardlake.core.journal.rows import Entry, SourceRow
@@ -30,6 +31,7 @@ class Progress:
     letters: int = 0
     stopped: SourceGap | None = None  # the last shard that stands still, because something of it was lost
     meter: Meter = field(default_factory=Meter)
+    told_of_nothing: bool = False  # that there are no files
     _resting: bool = field(default=True)
 
     def committed(self, entry: Entry, rows: int, letters: int, failed: tuple[str, ...]) -> None:
@@ -69,6 +71,27 @@ def found(journal: Journal) -> None:
             journal.transact(operations.found(1))
 
 
+def refuse_another_pack(config: Config, pack: str) -> None:
+    """See that a root that was begun reads data of this pack, before anything is written.
+
+    Raises: ConfigError; as the journal, but for what passes: whoever opens it next hears of that.
+    """
+    if not (Path(config.root) / JOURNAL).exists():
+        return
+    with suppress(Transient), compose.opened_journal(config) as journal:
+        check_pack(journal, pack)
+
+
+def check_pack(journal: Journal, pack: str) -> None:
+    """See that what a journal's sources were read with is this pack. Raises: ConfigError."""
+    for key, value in journal.scan("source/"):
+        known = rows.decode(SourceRow, key, value).settings.get("pack", pack)
+        if known != pack:
+            raise ConfigError(
+                f"this root reads {known}, not {pack}: set source.pack back, or give --root another folder"
+            )
+
+
 def fix_source(journal: Journal, config: Config, wanted: Mapping[str, str]) -> Mapping[str, str]:
     """See that what the source's shards depend on is as it was when it was first read; give what was stored then.
 
@@ -79,6 +102,7 @@ def fix_source(journal: Journal, config: Config, wanted: Mapping[str, str]) -> M
     stored = journal.get([key]).get(key)
     if stored is None:
         _refuse_another_name(journal, name, wanted)
+        check_pack(journal, wanted["pack"])
         with suppress(Conflict):  # another worker was first
             journal.transact([Write(key, None, rows.encode(SourceRow(name, dict(wanted))))])
             return wanted

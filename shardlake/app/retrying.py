@@ -1,7 +1,7 @@
 """Dead letters tried once more: what can be read now is counted, the rest stays as it is."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,20 +21,25 @@ from shardlake.core.errors import ConfigError, ShardlakeError
 from shardlake.core.journal import rows
 from shardlake.core.journal.rows import SourceRow
 from shardlake.packs.pack import Pack
-from streams.again import Again, Rereading
+from streams.again import LINES, Again, Rereading
 from streams.lane import LaneContext, LaneLost
 from streams.retry import Batch, Counted, RetryCommitter, RetryLane, Standing, rivalled
 
 Progress = Callable[[str], None]
 LOCK: Final = "dlq"
+# Of what is no line, as the sources say; another word is a reason where a letter has it.
+_NO_LINES: Final = {
+    "corrupt_gzip", "cut_line", "object_changed", "object_missing", "outside_shard", "records_trimmed",
+    "trailing_garbage", "truncated_gzip",
+}  # fmt: skip
 
 
 @dataclass(slots=True)
 class Tried:
-    """What came of a retry. `failing` counts, by the reason now, those that still cannot be read; `details` tell why.
+    """What came of a retry. `failing` counts those that still cannot be read, and `details` tell why, by reasons.
 
-    `others` counts those that cannot be retried, by (reason, why); `before` were retried before, and `failed_views` are
-    those that could not be computed over what was read.
+    Reasons are that of now and that of before. `others` counts those that cannot be retried, by (reason, why); `before`
+    were retried before, and `failed_views` are those that could not be computed over what was read.
     """
 
     letters: int
@@ -43,28 +48,30 @@ class Tried:
     read: int = 0
     duplicates: int = 0
     entries: int = 0
-    failing: Counter[str] = field(default_factory=Counter)
-    details: dict[str, str] = field(default_factory=dict)
+    failing: Counter[tuple[str, str]] = field(default_factory=Counter)
+    details: dict[tuple[str, str], str] = field(default_factory=dict)
     failed_views: set[str] = field(default_factory=set)
 
-    def add(self, again: Again) -> None:
-        """Take note of what came of some letters."""
+    def add(self, again: Again, before: Sequence[str]) -> None:
+        """Take note of what came of some letters, whose reasons were these."""
         self.read += again.rows.num_rows
-        self.failing.update(one.reason for one in again.failing)
         for one in again.failing:
-            self.details.setdefault(one.reason, one.detail)
+            reasons = one.reason, before[one.index]
+            self.failing[reasons] += 1
+            self.details.setdefault(reasons, one.detail)
 
 
 def retry(config: Config, environ: Mapping[str, str], choice: Choice, progress: Progress, *, dry_run: bool) -> Tried:
     """Try letters once more; with `dry_run` only see what would come of it.
 
-    What was committed before an error stays. Raises: ConfigError; Terminal for an id that is none; Locked if another
-    retry is at work, LaneLost if it cannot be seen to be; as `Lane.commit`.
+    What was committed before an error stays. Raises: ConfigError; Terminal for an id or a reason that is none; Locked
+    if another retry is at work, LaneLost if it cannot be seen to be; as `Lane.commit`.
     """
     pack = load_pack(config)
     rereading = Rereading(pack, protect(config, pack, environ), config.limits, _fields(config, pack))
     with nullcontext() if dry_run else only_one("a retry of dead letters", config.root, LOCK), ExitStack() as stack:
         letters = Letters(config)
+        check_reason(letters, choice.reason)
         chosen = letters.choose(choice)
         tried = Tried(chosen.count, chosen.others, chosen.retried)
         work = None if dry_run else _Work(stack, config, pack, letters.standing)
@@ -73,10 +80,19 @@ def retry(config: Config, environ: Mapping[str, str], choice: Choice, progress: 
             again = rereading.read(batch.letters)
             if work is not None and again.rows.num_rows:
                 work.count(batch, again, tried)
-            tried.add(again)
+            tried.add(again, batch.letters["reason"].to_pylist())
             done += batch.rows
             progress(f"{done:,} of {chosen.count:,} letters, {tried.read:,} of them can be read")
     return tried
+
+
+def check_reason(letters: Letters, reason: str) -> None:
+    """See that a word is a reason ("" is any). Raises: ConfigError, which names those that there are."""
+    if reason and reason not in LINES | _NO_LINES:
+        known = sorted(found.reason for found in letters.reasons(retried=True))
+        if reason not in known:
+            there = f"here are {', '.join(known)}" if known else "there is no dead letter"
+            raise ConfigError(f"--reason is {reason}, which is no reason of a dead letter; {there}")
 
 
 @dataclass

@@ -3,6 +3,7 @@
 Files are read on one lane by one process; a Kinesis stream by any number of workers, put together in `shared`.
 """
 
+import glob
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -21,17 +22,18 @@ from shardlake.app import compose
 from shardlake.app.columns import fix_columns
 from shardlake.app.logs import Log
 from shardlake.app.metrics import TimedCommitter, told
-from shardlake.app.opening import Progress, fix_source, lane_context
+from shardlake.app.opening import Progress, fix_source, lane_context, refuse_another_pack
 from shardlake.app.settings import Config
 from shardlake.app.viewset import compiled_views, load_pack
 from shardlake.core.errors import ConfigError, OutcomeUnknown, Transient
+from shardlake.core.journal.rows import Entry
 from shardlake.packs.pack import Pack
 from streams.decode import Decoding
 from streams.lane import Lane, LaneLost
 from streams.loop import Alone, Loop, hold_all
 from streams.protect import Protection
 from streams.sources.files import FileSettings, FileSource
-from streams.sources.listing import Pattern
+from streams.sources.listing import DEEP, Pattern
 
 LANE: Final = 0  # files are read on one lane
 
@@ -71,7 +73,9 @@ def stream(config: Config, environ: Mapping[str, str], log: Log, stop: Callable[
     What fails in passing is tried again, in a lane opened anew; with `once` it is raised.
     """
     progress, clock = Progress(log), SystemClock()
-    protection = protect(config, load_pack(config), environ)
+    pack = load_pack(config)
+    protection = protect(config, pack, environ)
+    refuse_another_pack(config, pack.name)
     what = config.source.stream or config.source.path
     log.info("started", root=config.root, source=what, views=", ".join(compiled_views(config)))
     with told(config, progress.meter, clock, log):
@@ -131,11 +135,43 @@ def opened(config: Config, protection: Protection, stop: Callable[[], bool], pro
         fix_source(context.journal, config, fixed)
         fix_columns(context.journal, config.source.name, pack.schema)
         lane = Lane.take(context, LANE, random_name(), config.source.name)
+        observer = _Watching(progress, source, config.source.path)
         views = list(compiled_views(config).values())
         committer = TimedCommitter(progress.meter, clock, lane, context.store, pack.schema, views, engine, limits)
         hold_all(context.journal, source.shards(), config.source.name, committer)
         decoding = Decoding(pack, protection, limits, config.source.fields or None)
-        yield Loop(source, decoding, committer, clock, limits, stop, progress, Alone(clock))
+        yield Loop(source, decoding, committer, clock, limits, stop, observer, Alone(clock))
+        observer.tell("")  # who reads once does not rest
+
+
+@dataclass(slots=True)
+class _Watching:
+    """Tells a process's log what is committed, and, once, that there are no files."""
+
+    progress: Progress
+    source: FileSource
+    path: str
+
+    def committed(self, entry: Entry, rows: int, letters: int, failed: tuple[str, ...]) -> None:
+        self.progress.committed(entry, rows, letters, failed)
+
+    def idle(self) -> None:
+        self.tell("; waiting for it")
+        self.progress.idle()
+
+    def tell(self, more: str) -> None:
+        if self.source.sees_nothing and not self.progress.told_of_nothing:
+            self.progress.log.warning("no_files", found=missing(self.path) + more)
+            self.progress.told_of_nothing = True
+
+
+def missing(path: str) -> str:
+    """Say what is not there, of a source that no file was found of."""
+    if glob.has_magic(path):
+        return f"no file matches {path} yet"
+    if is_s3(path) or Path(path).exists():
+        return f"there is no file in {path} yet"
+    return f"{path} does not exist yet"
 
 
 def file_settings(config: Config) -> FileSettings:
@@ -155,6 +191,8 @@ def file_settings(config: Config) -> FileSettings:
 
 def _check_apart(root: Path, pattern: Pattern) -> None:
     """See that the source does not read what is stored. Raises: ConfigError."""
+    if pattern.path:  # it may become a folder
+        pattern = Pattern(Path(pattern.path), (DEEP,))
     with suppress(ValueError):
         below = root.resolve().relative_to(Path(pattern.root).resolve())
         if not any(part.startswith(".") for part in below.parts) and pattern.reaches(f"{below.as_posix()}/objects"):

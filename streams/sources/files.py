@@ -23,7 +23,7 @@ from shardlake.core.limits import Limits
 from shardlake.core.positions import END, Position, ShardId
 from streams.sources import pages as stored
 from streams.sources.lines import Cuts, Sample, Span, cut, split_after
-from streams.sources.listing import Folder, Found, Gone, Opened, Pattern, Store
+from streams.sources.listing import Folder, Found, Gone, Opened, Pattern, Store, told
 from streams.sources.pages import FileRow, Manifest
 from streams.sources.pieces import pieces
 from streams.sources.port import Block, ObjectChanged, SourceGap
@@ -79,6 +79,7 @@ class FileSource:
         self._unsettled: dict[tuple[str, str], int] = {}  # since when a file has been as it is
         self._rest: list[Found] = []  # what was listed, and is too much for one page
         self._uncommitted = False
+        self._sees: bool | None = None
 
     def shards(self) -> Sequence[ShardId]:
         """One shard for each bucket: all there will ever be."""
@@ -100,13 +101,18 @@ class FileSource:
         """How many files were seen by the last `discover` that have not settled yet, or wait for the next page."""
         return len(self._unsettled) + len(self._rest)
 
+    @property
+    def sees_nothing(self) -> bool:
+        """Tell whether there is no file at all: none was listed since this was made."""
+        return self._sees is False
+
     def merge(self, pages: Sequence[bytes]) -> bytes:
         """Make one page out of consecutive ones."""
         return stored.merge(pages)
 
     def discover(self, now_us: int) -> bytes | None:
         """Give the next ordinals to files that are new and settled, in the order of modified time and key."""
-        fresh = [found for found in self._rest or self._store.list() if self._is_fresh(found)]
+        fresh = [found for found in self._rest or self._listed() if self._is_fresh(found)]
         ready = self._settled(fresh, now_us) if self._store.settles else fresh
         chosen = sorted(ready, key=lambda found: (found.mtime_ns, found.key))
         chosen, rest = chosen[: self._settings.discover_max], chosen[self._settings.discover_max :]
@@ -146,6 +152,12 @@ class FileSource:
 
     # ------------------------------------------------------------------------------------------ discovery
 
+    def _listed(self) -> Iterator[Found]:
+        for found in self._store.list():
+            self._sees = True
+            yield found
+        self._sees = self._sees or False
+
     def _is_fresh(self, found: Found) -> bool:
         known = self._manifest.latest(found.key)
         return known is None or known.etag != found.etag
@@ -167,7 +179,7 @@ class FileSource:
 
     def _refuse_change(self, known: FileRow | None, etag: str) -> None:
         if known is not None and self._settings.on_change == "fail":
-            raise ObjectChanged(self._store.name(known.key), known.etag, etag)
+            raise ObjectChanged(self._store.name(known.key), told(known.etag), told(etag))
 
     # -------------------------------------------------------------------------------------------- reading
 

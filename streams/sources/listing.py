@@ -9,7 +9,8 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -19,6 +20,7 @@ from streams.sources.pages import FileRow
 
 TEMPORARY: Final = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", "~")
 DEEP: Final = "**"
+_PARTS_DIGITS_MAX: Final = 5
 _GONE: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
@@ -82,7 +84,7 @@ class _OpenFile:
         return _found(self.key, os.fstat(self.file.fileno())).etag
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Folder:
     """The files that a pattern means. Their ETags are made of size and modified time."""
 
@@ -97,7 +99,11 @@ class Folder:
         """Nothing is remembered: each listing is complete."""
 
     def list(self) -> Iterable[Found]:
-        """List the files. Raises: ConfigError if the root is no folder, Transient if a folder cannot be read."""
+        """List the files, also those of a folder that was not there before.
+
+        Raises: ConfigError if the root is no folder, Transient if a folder cannot be read.
+        """
+        self.pattern = self.pattern.as_it_is_now()
         return self.pattern.list()
 
     def open(self, row: FileRow) -> Opened:
@@ -122,6 +128,23 @@ def _found(key: str, status: os.stat_result) -> Found:
     return Found(key, f"{status.st_size}-{status.st_mtime_ns}", status.st_size, status.st_mtime_ns)
 
 
+def told(etag: str) -> str:
+    """Say what the ETag of a file of a disk tells; another store's is left as it is.
+
+    >>> told("230-1795254855411558109"), told("9b2cf535f27731c974343645a3985328-2")
+    ('230 bytes of 2026-11-21 09:54:15.411558 UTC', '9b2cf535f27731c974343645a3985328-2')
+    """
+    size, _, mtime_ns = etag.partition("-")
+    # S3 writes after the dash how many parts an object was made of, which is 10,000 at most.
+    if not (size.isdecimal() and mtime_ns.isdecimal() and len(mtime_ns) > _PARTS_DIGITS_MAX):
+        return etag
+    try:
+        moment = datetime(1970, 1, 1) + timedelta(microseconds=int(mtime_ns) // 1000)
+    except OverflowError:
+        return etag
+    return f"{size} bytes of {moment.isoformat(' ')} UTC"
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """A root folder, and what a path under it must look like, part by part; `**` stands for any number of folders.
@@ -132,6 +155,7 @@ class Pattern:
 
     root: Path
     parts: tuple[str, ...]
+    path: str = field(default="", repr=False, compare=False)  # what it was made of, if that was not there
 
     @staticmethod
     def of(path: str) -> "Pattern":
@@ -140,9 +164,15 @@ class Pattern:
         if whole.is_dir():
             return Pattern(whole, (DEEP,))
         fixed = next((i for i, part in enumerate(whole.parts) if glob.has_magic(part)), len(whole.parts))
-        if whole.is_file() or fixed == len(whole.parts):
+        if whole.is_file():
             return Pattern(whole.parent, (glob.escape(whole.name),))
+        if fixed == len(whole.parts):
+            return Pattern(whole.parent, (glob.escape(whole.name),), str(whole))
         return Pattern(Path(*whole.parts[:fixed]), whole.parts[fixed:])
+
+    def as_it_is_now(self) -> "Pattern":
+        """Look again at what was not there: it may be a folder by now."""
+        return Pattern.of(self.path) if self.path else self
 
     def matches(self, key: str) -> bool:
         """Tell whether a key is meant."""

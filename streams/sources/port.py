@@ -21,7 +21,7 @@ def _none() -> npt.NDArray[np.int64]:
 
 
 class ObjectChanged(Terminal):
-    """An object of a source has new contents under its old name. `key` names it, `before` and `after` its ETags."""
+    """An object of a source has new contents under its old name. `key` names it, `before` and `after` its versions."""
 
     def __init__(self, key: str, before: str, after: str) -> None:
         super().__init__(

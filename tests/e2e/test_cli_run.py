@@ -15,14 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import serving
-from shardlake.adapters.sqlite_journal import SqliteJournal
-from shardlake.adapters.stored import JOURNAL
 from shardlake.app.cli import Invocation
 from shardlake.app.config import load
 from shardlake.app.lock import Locked, only_one
 from shardlake.app.logs import make_log
 from shardlake.app.main import run
-from shardlake.app.streaming import stream
 from shardlake.core.errors import ConfigError, Transient
 
 FIELDS = (
@@ -171,69 +168,6 @@ def test_what_the_shards_depend_on_cannot_change(ask: Ask, capsys: pytest.Captur
     ask("stream", "run", "--once")
     assert run(["stream", "run", "--once", "--set", "source.buckets=3"], Invocation()) == 1
     assert "source.buckets is 3, and was 2" in capsys.readouterr().err
-
-
-def test_another_pack_is_refused_before_anything_is_written(
-    ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ask("stream", "run", "--once")
-    [root] = {path.parent for path in tmp_path.rglob(JOURNAL)}
-    before = {path: path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
-    for pack in ("alb", "cloudfront_realtime"):
-        assert run(["stream", "run", "--once", "--set", f"source.pack={pack}"], Invocation()) == 1
-        told = capsys.readouterr().err
-        assert f"this root reads cloudfront, not {pack}: set source.pack back, or give --root another folder" in told
-        assert "started" not in told
-    assert {path: path.read_bytes() for path in before} == before
-    journal = SqliteJournal(root / JOURNAL, read_only=True)
-    assert [key for key, _ in journal.scan("source/")] == ["source/cloudfront"]
-    assert [key for key, _ in journal.scan("columns/")] == ["columns/cloudfront"]
-    journal.close()
-
-
-@pytest.mark.parametrize(
-    ("path", "said"),
-    [
-        ("later", "later does not exist yet"),
-        ("empty", "there is no file in {here}/empty yet"),
-        ("empty/*.gz", "no file matches {here}/empty/*.gz yet"),
-    ],
-)
-def test_a_source_without_files_is_told_once(
-    ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str, said: str
-) -> None:
-    (tmp_path / "empty").mkdir()
-    assert run(["stream", "run", "--once", "--source", path], Invocation()) == 0
-    out, err = capsys.readouterr()
-    assert "0 entries of events with 0 rows and 0 dead letters committed" in out
-    told = [json.loads(line) for line in err.splitlines()]
-    [warned] = [one["found"] for one in told if one["level"] == "warning"]
-    assert warned.endswith(said.format(here=tmp_path))
-    ask("stream", "run", "--once", "--source", "logs")
-    assert '"warning"' not in capsys.readouterr().err
-
-
-def test_a_folder_that_comes_later_is_waited_for(logs: Path, tmp_path: Path) -> None:
-    lines: list[tuple[str, dict[str, Any]]] = []
-
-    class Heard:
-        def info(self, event: str, **facts: Any) -> None:
-            lines.append((event, facts))
-
-        debug = warning = error = info
-
-    def stop() -> bool:
-        names = [event for event, _ in lines]
-        if names.count("no_files") and not (tmp_path / "later").exists():
-            logs.rename(tmp_path / "later")
-        return "committed" in names
-
-    flags = {"source.path": ("later", "--source"), "root": ("store", "--root")}
-    config = load(flags, {}, tmp_path).config
-    done = stream(config, {}, Heard(), stop, once=False)
-    assert done.rows == 2 * ROWS
-    [told] = [facts["found"] for event, facts in lines if event == "no_files"]
-    assert told == f"{tmp_path / 'later'} does not exist yet; waiting for it"
 
 
 def test_protected_columns_are_stored_protected(ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ REQUESTS = 1_500
 
 def test_every_answer_is_exact_while_a_worker_dies_and_shards_split_and_merge(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "shardlake", "demo", "--requests", str(REQUESTS), "--keep", str(tmp_path / "kept")],
+        [sys.executable, "-m", "shardlake", "demo", "--requests", str(REQUESTS), "--keep", "kept"],
         capture_output=True,
         text=True,
         timeout=240,

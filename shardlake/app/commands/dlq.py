@@ -34,15 +34,18 @@ def dlq() -> None:
 def list_(invocation: Invocation, reason: str, limit: int, retried: bool) -> None:
     """Count the open dead letters by reason, with a sample; with --reason, list them."""
     from shardlake.app.letters import Letters
+    from shardlake.app.retrying import check_reason
 
     letters = Letters(invocation.config)
+    check_reason(letters, reason)
     done = letters.retried()
     if reason:
         _list_each(invocation, reason, letters.of(reason, limit, retried=retried), retried)
     else:
         _list_reasons(invocation, letters.reasons(retried=retried), retried, done)
     if done and not retried:
-        invocation.output.note(f"{done:,} dead letters were retried, and are counted since: --all shows them too")
+        retold = "dead letter was" if done == 1 else "dead letters were"
+        invocation.output.note(f"{done:,} {retold} retried, and counted since: --all shows them too")
 
 
 def _list_each(invocation: Invocation, reason: str, found: Any, retried: bool) -> None:
@@ -126,15 +129,21 @@ def retry(invocation: Invocation, ids: tuple[str, ...], reason: str, limit: int 
     duplicates = f"; {tried.duplicates:,} of them are duplicates" if tried.duplicates else ""
     click.echo(f"{tried.read:,} of {tried.letters:,} dead letters {can}{duplicates}")
     if tried.failing:
-        failing = [(reason, count, tried.details[reason]) for reason, count in tried.failing.most_common()]
+        failing = [
+            (now if now == before else f"{now} (was {before})", count, tried.details[now, before])
+            for (now, before), count in tried.failing.most_common()
+        ]
         invocation.output.table(("reason now", "letters", "detail of the first"), failing, None)
     for note in _notes(tried):
         invocation.output.note(note)
 
 
 def _notes(tried: "Tried") -> Iterator[str]:
-    if "no_header" in tried.failing:
-        yield "no_header: the header of a file is not kept with its lines: set source.fields to its fields, in order"
+    if any(now == "no_header" for now, _ in tried.failing):
+        yield (
+            "no_header: the header of a file is not kept with its lines: name its fields, in order, as in"
+            " `shardlake --set source.fields=ONE,TWO dlq retry`"
+        )
     for (reason, why), count in sorted(tried.others.items()):
         yield f"{count:,} {reason} cannot be retried: they {_WHY[why]}"
     if tried.before:
@@ -151,8 +160,8 @@ def _tried(tried: "Tried", dry_run: bool) -> dict[str, Any]:
         "duplicates": tried.duplicates,
         "entries": tried.entries,
         "failing": [
-            {"reason": reason, "count": count, "detail": tried.details[reason]}
-            for reason, count in tried.failing.most_common()
+            {"reason": reason, "count": sum(was.values()), "was": was, "detail": detail}
+            for reason, (was, detail) in _by_reason(tried).items()
         ],
         "not_retried": [
             {"reason": reason, "why": why, "count": count} for (reason, why), count in sorted(tried.others.items())
@@ -160,6 +169,15 @@ def _tried(tried: "Tried", dry_run: bool) -> dict[str, Any]:
         "retried_before": tried.before,
         "failed_views": sorted(tried.failed_views),
     }
+
+
+def _by_reason(tried: "Tried") -> dict[str, tuple[dict[str, int], str]]:
+    """For each reason now, the reasons before with their counts, and the detail of one letter."""
+    found: dict[str, tuple[dict[str, int], str]] = {}
+    for (now, before), count in tried.failing.most_common():
+        was, _ = found.setdefault(now, ({}, tried.details[now, before]))
+        was[before] = count
+    return dict(sorted(found.items(), key=lambda item: -sum(item[1][0].values())))
 
 
 def _told(letter: Any) -> dict[str, Any]:

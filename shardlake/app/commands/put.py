@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from shardlake.app.cli import Command, Invocation, pass_invocation
+from shardlake.app.counted import counted
 from shardlake.core.errors import ConfigError, ShardlakeError, Terminal
 
 if TYPE_CHECKING:
@@ -46,10 +47,11 @@ class Shape:
 
 @dataclass(slots=True)
 class Counts:
-    """What was read so far."""
+    """What was read so far: lines, those that are no records, and those that a record was too large with."""
 
     lines: int = 0
     skipped: int = 0
+    too_large: int = 0
 
 
 def _setting(key: str) -> Callable[[click.Context, click.Parameter, Any], None]:
@@ -90,6 +92,7 @@ def _setting(key: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 )
 @click.option("--aggregate", is_flag=True, help="Put many records into one, as the Kinesis Producer Library does.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), metavar="N", help="Records a second, at most.")
+@click.option("--skip-too-large", is_flag=True, help="Leave out, and count, lines that are too large for a record.")
 @pass_invocation
 def put(
     invocation: Invocation,
@@ -100,6 +103,7 @@ def put(
     *,
     aggregate: bool,
     rate: float | None,
+    skip_too_large: bool,
 ) -> None:
     """Put the lines of files, plain or gzip, or of what is piped in (-), into a stream: one line, one record.
 
@@ -123,7 +127,7 @@ def put(
     started, counts = clock.monotonic_s(), Counts()
     try:
         with shown(invocation) as told:
-            work = _Work(producer, clock, Shape(lines, key, key_field), rate, told, counts)
+            work = _Work(producer, clock, Shape(lines, key, key_field), rate, skip_too_large, told, counts)
             for file in files or (STDIN,):
                 work.file(file)
             producer.flush()
@@ -158,6 +162,7 @@ class _Work:
     clock: "SystemClock"
     shape: Shape
     rate: float | None
+    skips_too_large: bool
     told: Callable[[str], None]
     counts: Counts
     _put: int = 0
@@ -168,7 +173,6 @@ class _Work:
     def file(self, name: str) -> None:
         """Put a file. What lies before a fault in it is put. Raises: as `Producer.flush`; Terminal for the fault."""
         from shardlake.app.intake import lines
-        from streams.producer import RecordRefused
         from streams.sources.lines import Broken
 
         before = self.counts.lines
@@ -182,9 +186,6 @@ class _Work:
             self.producer.flush()
             told = f"its first {self.counts.lines - before:,} lines were put"
             raise Terminal(f"{_shown(name)} breaks off: {error.detail}; {told}") from error
-        except RecordRefused as error:
-            self.producer.flush()
-            raise Terminal(f"the record that ends with line {self.counts.lines:,} of the input: {error}") from error
         except OSError as error:
             raise ConfigError(f"{_shown(name)} cannot be read: {error.strerror or error}") from error
 
@@ -206,10 +207,34 @@ class _Work:
         if not self._waiting:
             return
         record = self._waiting[0] if len(self._waiting) == 1 else b"\n".join(self._waiting)
+        lines = len(self._waiting)
         self._waiting.clear()
         self._pace()
-        self.producer.put(record, self.shape.key_of(record))
-        self._put += 1
+        if self._is_taken(record):
+            self._put += 1
+        else:
+            self.counts.too_large += lines
+
+    def _is_taken(self, record: bytes) -> bool:
+        """Put a record; tell whether it was not too large. Raises: Terminal, with its place, if it cannot be put."""
+        from streams.producer import RecordRefused, RecordTooLarge
+
+        try:
+            self.producer.put(record, self.shape.key_of(record))
+        except RecordTooLarge as error:
+            if self.skips_too_large:
+                return False
+            self.producer.flush()
+            what_next = "cut the line, leave it out, or give --skip-too-large"
+            raise Terminal(f"{self._place} is above {error.bytes_max:,} bytes, key included: {what_next}") from error
+        except RecordRefused as error:
+            self.producer.flush()
+            raise Terminal(f"{self._place}: {error}") from error
+        return True
+
+    @property
+    def _place(self) -> str:
+        return f"the record that ends with line {self.counts.lines:,} of the input"
 
     def _pace(self) -> None:
         """Wait until the next record is due. A wait that is long for those before it sends them first."""
@@ -243,9 +268,10 @@ def _report(invocation: Invocation, stream: str, producer: "Producer", counts: C
     done = producer.produced
     again = f", {done.again:,} sent again" if done.again else ""
     twice = f", {done.doubtful:,} of them maybe there twice" if done.doubtful else ""
+    large = f"; {counted(counts.too_large, 'line')} left out, too large for a record" if counts.too_large else ""
     text = (
-        f"{done.records:,} records ({done.bytes / 1e6:,.1f} MB) of {counts.lines:,} lines put into {stream} in"
-        f" {seconds:.1f} s ({done.records / max(seconds, 1e-3):,.0f}/s){again}{twice}"
+        f"{counted(done.records, 'record')} ({done.bytes / 1e6:,.1f} MB) of {counted(counts.lines, 'line')} put into"
+        f" {stream} in {seconds:.1f} s ({done.records / max(seconds, 1e-3):,.0f}/s){again}{twice}{large}"
     )
     data = {
         "stream": stream,
@@ -253,6 +279,7 @@ def _report(invocation: Invocation, stream: str, producer: "Producer", counts: C
         "bytes": done.bytes,
         "lines": counts.lines,
         "skipped": counts.skipped,
+        "too_large": counts.too_large,
         "requests": done.requests,
         "sent_again": done.again,
         "maybe_twice": done.doubtful,

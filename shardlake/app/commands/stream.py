@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import click
 
 from shardlake.app.cli import Group, Invocation, pass_invocation
+from shardlake.app.counted import counted
 
 
 @click.group(cls=Group)
@@ -46,5 +47,6 @@ def run(invocation: Invocation, source: str | None, stream: str | None, endpoint
         done = work(config, os.environ, log, stopped, once=once)
     log.info("stopped", signal=stopped.signal or None, entries=done.entries, rows=done.rows)
     data = {"entries": done.entries, "rows": done.rows, "dead_letters": done.letters, "signal": stopped.signal or None}
-    text = f"{done.entries:,} entries with {done.rows:,} rows and {done.letters:,} dead letters committed"
+    entries = counted(done.entries, "entry", "entries")
+    text = f"{entries} of events with {counted(done.rows, 'row')} and {counted(done.letters, 'dead letter')} committed"
     invocation.output.line(text, data)

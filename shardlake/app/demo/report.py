@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from shardlake.app.demo.grid import QUIET, Bar, Column, Grid
+
 ACCENT: Final = "cyan"
-QUIET: Final = "bright_black"
 COLOURS: Final = (ACCENT, "blue", "magenta", "green", QUIET)  # of distributions, the last one for all others
 NAMES_PER_CATEGORY_MAX: Final = 8
 DISTRIBUTIONS_MAX: Final = 4
@@ -86,40 +86,36 @@ def _section(title: str, part: RenderableType) -> RenderableType:
     return Group(Text(title, style="bold"), Padding(part, (0, 0, 1, 0)))
 
 
-def _table(*columns: tuple[str, bool]) -> Table:
-    """A quiet table: a rule under the header and nothing else. A column is (title, whether it is a number)."""
-    table = Table(box=box.SIMPLE_HEAD, header_style=QUIET, border_style=QUIET, show_edge=False, padding=(0, 1))
-    for title, number in columns:
-        table.add_column(Text(title), justify="right" if number else "left", no_wrap=True, vertical="bottom")
-    return table
-
-
 def viewers_table(report: Report, width: int, *, plain: bool = False) -> Table:
     """The busiest viewers, with a bar of requests."""
-    table = _table(("", True), ("viewer", False), ("requests", True), ("", False), ("bytes", True))
+    bars = Column("", "bar", max(width - 76, 6))
+    grid = Grid(
+        [Column("", "number"), Column("viewer", "name"), Column("requests", "number"), bars, Column("bytes", "number")]
+    )
     most = max((requests for _, requests, _ in report.viewers), default=0)
     for rank, (viewer, requests, size) in enumerate(report.viewers, start=1):
-        drawn = bar(requests, most, max(width - 76, 6), plain=plain)
-        table.add_row(Text(str(rank), style=QUIET), cell(viewer), f"{requests:,}", drawn, amount(size))
-    return table
+        drawn = _bar(requests, most, plain=plain)
+        grid.add(Text(str(rank), style=QUIET), cell(viewer), f"{requests:,}", drawn, amount(size))
+    return grid.table(width)
 
 
 def bots_table(report: Report, width: int, *, plain: bool = False) -> Table:
     """Bots under their categories, the busiest first; rare names of a category are folded into one row."""
-    heads = ("category", False), ("name", False), ("requests", True), ("share", True), ("", False), ("bytes", True)
-    table = _table(*heads)
+    names, numbers = (Column("category", "name"), Column("name", "name")), Column("requests", "number")
+    bars = Column("", "bar", max(width - 82, 6))
+    grid = Grid([*names, numbers, Column("share", "number"), bars, Column("bytes", "number")])
     total = report.people + sum(requests for _, _, requests, _ in report.bots)
     shown = [(category, _folded(rows)) for category, rows in _by_category(report.bots)]
     most = max((requests for _, rows in shown for _, requests, _ in rows), default=0)
     for category, rows in shown:
         for place, (name, requests, size) in enumerate(rows):
             title = cell(category, "bold", 18) if place == 0 else Text("")
-            drawn = bar(requests, most, max(width - 82, 6), plain=plain)
-            table.add_row(title, name, f"{requests:,}", share(requests, total), drawn, amount(size))
-        table.add_section()
+            drawn = _bar(requests, most, plain=plain)
+            grid.add(title, name, f"{requests:,}", share(requests, total), drawn, amount(size))
+        grid.part()
     sums = sum(requests for _, _, requests, _ in report.bots)
-    table.add_row("all bots", "", f"{sums:,}", share(sums, total), "", _sum_of(row[3] for row in report.bots))
-    return table
+    grid.add("all bots", "", f"{sums:,}", share(sums, total), "", _sum_of(row[3] for row in report.bots))
+    return grid.table(width)
 
 
 def _by_category(
@@ -153,18 +149,17 @@ def edges_table(report: Report, width: int, *, plain: bool = False) -> Table:
     groups = _groups(_busiest(report.edges, 0), min(DISTRIBUTIONS_MAX, max((width - 50) // 10, 1)))
     edges = _busiest(report.edges, 1)
     shown, most = edges[:EDGES_MAX], max(totals.values(), default=0)
-    table = _table(("edge", False), *((title, True) for title, _ in groups), ("all", True), ("", False))
-    for column, colour in zip(table.columns[1:], COLOURS[: len(groups)], strict=False):
-        column.header_style = colour
+    sizes_of = (Column(title, "number", style=colour) for (title, _), colour in zip(groups, COLOURS, strict=False))
+    bars = Column("", "bar", max(width - 27 - 10 * len(groups), 6))
+    grid = Grid([Column("edge", "name"), *sizes_of, Column("all", "number"), bars])
     for edge in shown:
         sizes = [_sum_of(cells.get((d, edge)) for d in members) for _, members in groups]
         parts = [sum(cells.get((d, edge), 0) for d in members) for _, members in groups]
-        drawn = stacked(parts, most, max(width - 27 - 10 * len(groups), 6), plain=plain)
-        table.add_row(cell(edge), *sizes, amount(totals[edge]), drawn)
-    table.add_section()
+        grid.add(cell(edge), *sizes, amount(totals[edge]), _stack(parts, most, plain=plain))
+    grid.part()
     sums = [_sum_of(row[3] for row in report.edges if row[0] in members) for _, members in groups]
-    table.add_row("all", *sums, _sum_of(row[3] for row in report.edges), _rest(len(edges) - len(shown)))
-    return table
+    grid.add("all", *sums, _sum_of(row[3] for row in report.edges), _rest(len(edges) - len(shown)))
+    return grid.table(width)
 
 
 def _groups(known: list[str | None], room: int) -> list[tuple[str, set[str | None]]]:
@@ -253,6 +248,14 @@ def certificate_panel(certificate: Mapping[str, str], width: int) -> Panel:
     for name, value in certificate.items():
         grid.add_row(printable(name), Text(printable(value)))
     return Panel(grid, title="certificate", title_align="left", border_style=QUIET, width=width, padding=(0, 1))
+
+
+def _bar(value: float, most: float, *, plain: bool) -> Bar:
+    return lambda width: bar(value, most, width, plain=plain)
+
+
+def _stack(parts: Sequence[int], most: int, *, plain: bool) -> Bar:
+    return lambda width: stacked(parts, most, width, plain=plain)
 
 
 def bar(value: float, most: float, width: int, *, plain: bool = False) -> Text:

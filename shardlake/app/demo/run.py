@@ -1,7 +1,8 @@
 """The demo: events keep arriving, processes read them and are killed, batch runs, and every answer is compared."""
 
+import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,16 @@ import msgspec
 from rich.console import Console
 
 from shardlake.adapters.clock import SystemClock
+from shardlake.adapters.disk import translated, write_file
+from shardlake.adapters.settings_file import FILE
 from shardlake.app.demo.checker import VIEWS, Checker, classifying
 from shardlake.app.demo.processes import Commands, apart_from_aws
 from shardlake.app.demo.report import Verdict, show
 from shardlake.app.demo.stage import Play, Stage
 from shardlake.app.demo.story import Story
 from shardlake.app.demo.summary import asked
+from shardlake.app.settings import SourceSettings
+from shardlake.app.template import render
 from shardlake.core.errors import ConfigError
 
 
@@ -43,14 +48,28 @@ def run_demo(wanted: Wanted) -> bool:
         finally:
             play.close()
         root = play.stage.commands.root
+        if wanted.keep is not None:
+            _write_settings(folder, root, play.stage.commands.settings)
         if wanted.as_json:
             keys = ("views", "answers", "compared", "differ")
             click.echo(msgspec.json.encode({key: getattr(verdict, key) for key in keys}))
         else:
             show(console, asked(root), verdict)
             if wanted.keep is not None:
-                console.print(f"Everything is in {folder}: try `shardlake --root {root} status`", highlight=False)
+                told = f"Everything is in {folder}. Next: cd {shlex.quote(str(wanted.keep))} && shardlake status"
+                console.print(told, highlight=False, markup=False, soft_wrap=True)
     return verdict.line.startswith("exact: yes")
+
+
+def _write_settings(folder: Path, root: Path, settings: Mapping[str, str]) -> None:
+    """Leave a settings file with which every command finds what was stored, and what it was read from."""
+    own = {key: value for key, value in settings.items() if key.startswith("source.")}
+    path = Path(own.get("source.path", ""))
+    if path.is_relative_to(folder):
+        own["source.path"] = str(path.relative_to(folder))
+    given = {"root": str(root.relative_to(folder)), "source.pack": SourceSettings().pack, **own}
+    with translated(f"write {folder / FILE}"):
+        write_file(folder / FILE, render(given).encode())
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from shardlake.adapters.clock import SystemClock
+from shardlake.app.counted import counted
 from shardlake.core.errors import Terminal
 
 Facts = Mapping[str, Any]
@@ -66,21 +67,21 @@ def retold(facts: Facts) -> str | None:
 def _taken(facts: Facts) -> str:
     lane, shards = facts["lane"], facts["shards"]
     if facts.get("from_worker"):
-        return f"takes lane {lane} over from the dead, with {_some(shards, 'shard')}"
-    return f"takes lane {lane}, with {_some(shards, 'shard')}" if shards else f"takes lane {lane}"
+        return f"takes lane {lane} over from the dead, with {counted(shards, 'shard')}"
+    return f"takes lane {lane}, with {counted(shards, 'shard')}" if shards else f"takes lane {lane}"
 
 
 def _moved(facts: Facts) -> str:
     told = []
     if facts["adopted"]:
-        told.append(f"adopts {_some(facts['adopted'], 'shard')}")
+        told.append(f"adopts {counted(facts['adopted'], 'shard')}")
     if facts["released"]:
-        told.append(f"releases {_some(facts['released'], 'shard')}")
+        told.append(f"releases {counted(facts['released'], 'shard')}")
     return " and ".join(told)
 
 
 def _found(facts: Facts) -> str:
-    return f"finds {_some(facts['shards'], 'new shard')}"
+    return f"finds {counted(facts['shards'], 'new shard')}"
 
 
 def _again(facts: Facts) -> str:
@@ -88,11 +89,7 @@ def _again(facts: Facts) -> str:
 
 
 def _stopped(facts: Facts) -> str:
-    return f"has stopped: {_some(facts['rows'], 'row')} in {_some(facts['entries'], 'commit')}"
-
-
-def _some(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
+    return f"has stopped: {counted(facts['rows'], 'row')} in {counted(facts['entries'], 'commit')}"
 
 
 _WORDINGS: Final = {

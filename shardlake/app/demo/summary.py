@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import serving
+from shardlake.app.counted import counted
 from shardlake.app.demo.report import Report
 from shardlake.core.positions import END
 
@@ -32,11 +33,12 @@ def _certified(answer: "serving.Answer") -> dict[str, str]:
     found = answer.certificate
     [view] = found.views
     newest = datetime.fromtimestamp((found.newest_event_us or 0) / 1e6, UTC)
+    since = f"{counted(view.realtime_entries, 'entry', 'entries')} with rows of this view"
     ended = sum(text == END.encode() for text in found.positions.values())
     return {
         "cut": _lanes(found.cut),
         "commits": ", ".join(f"{commit[:12]}" for commit in found.commits.values()),
-        "seam": f"{_lanes(view.seam)}: {view.batch_rows:,} rows of batch, {view.realtime_entries} entries since",
+        "seam": f"{_lanes(view.seam)}: {counted(view.batch_rows, 'row')} of batch, {since} since",
         "view": f"{view.name} {view.fingerprint}, {view.exactness}",
         "shards": f"{len(found.positions)}" + (f", {ended} of them read to their end" if ended else ""),
         "newest event": f"{newest:%Y-%m-%d %H:%M:%S} UTC",
