@@ -8,15 +8,14 @@ sources that benchmarks/bots_sources.py names; without them it is not judged, an
 """
 
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Final
 
 from benchmarks.bots_browsers import BROWSERS
 from benchmarks.bots_mix import draw
+from benchmarks.bots_pace import pace
+from benchmarks.bots_page import page
 from benchmarks.bots_score import score
 from benchmarks.bots_sources import HOW, Sample, Sources
 from benchmarks.harness import verdict
@@ -26,7 +25,6 @@ SPEED_BAR: Final = 200_000
 F1_BAR: Final = 0.90
 PRECISION_BAR: Final = 0.96
 DRAWN: Final = 60_000
-ROUNDS: Final = 5
 
 
 def main() -> int:
@@ -56,45 +54,6 @@ def _speed() -> int:
     return verdict("bots, distinct user agents per CPU-second", found.later, at_least=SPEED_BAR)
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """User agents per CPU-second: medians of several new classifiers."""
-
-    texts: int
-    first: float
-    later: float
-    again: float
-
-    def told(self) -> str:
-        """Put it into words."""
-        return f"{self.first:,.0f} of the first half, {self.later:,.0f} of the second, {self.again:,.0f} of that again"
-
-
-def pace(texts: Sequence[str]) -> Pace:
-    """Classify one half of some texts, then the other, then the other again."""
-    rounds = []
-    for _ in range(ROUNDS):
-        classify = fresh()
-        rounds.append([per_second(classify, part) for part in (texts[::2], texts[1::2], texts[1::2])])
-    return Pace(len(texts), *(median(column) for column in zip(*rounds, strict=True)))
-
-
-def fresh() -> Callable[[str], object]:
-    """Make a classifier that has compiled its patterns and has seen no text that matters."""
-    classifier = Classifier()
-    for text in ("curl/8.4.0", BROWSERS[0], "Nokia6230i/2.0", "A Bot +https://bot.example"):
-        classifier.verdict(text)
-    return classifier.verdict
-
-
-def per_second(classify: Callable[[str], object], texts: Sequence[str]) -> float:
-    """Classify each once; how many there were for each second of CPU."""
-    started = time.process_time()
-    for text in texts:
-        classify(text)
-    return len(texts) / (time.process_time() - started)
-
-
 def _accuracy(held_out: Sequence[Sample]) -> list[int]:
     classify = Classifier().verdict
     found = score(lambda text: classify(text).is_bot, held_out)
@@ -107,8 +66,6 @@ def _accuracy(held_out: Sequence[Sample]) -> list[int]:
 
 def write(path: Path) -> int:
     """Measure all detectors and write the page."""
-    from benchmarks.bots_page import page
-
     sources = Sources.from_environment()
     if sources is None:
         print(HOW)

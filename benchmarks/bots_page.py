@@ -10,9 +10,9 @@ from typing import Final
 
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
-from benchmarks.bots import pace
 from benchmarks.bots_browsers import BROWSERS
 from benchmarks.bots_mix import draw
+from benchmarks.bots_pace import pace
 from benchmarks.bots_peers import DETECTORS, Detector, IsBot
 from benchmarks.bots_score import Score, score
 from benchmarks.bots_sources import MATOMO, UAP, Sample, Sources

@@ -6,7 +6,7 @@ import pytest
 
 from shardlake.core.errors import ConfigError
 from shardlake.core.schema import Column
-from shardlake.packs.declared import declaration
+from shardlake.packs.declared import words
 from shardlake.packs.declared.pack import DeclaredPack
 from shardlake.packs.registry import load
 
@@ -180,4 +180,4 @@ def test_the_bucket_of_an_object_is_what_the_groups_find(tmp_path: Path) -> None
 
 
 def test_a_declared_name_of_a_field_is_bare() -> None:
-    assert list(map(declaration.bare, ["[a]", '"b"', "c", "[d", ""])) == ["a", "b", "c", "[d", ""]
+    assert list(map(words.bare, ["[a]", '"b"', "c", "[d", ""])) == ["a", "b", "c", "[d", ""]

@@ -14,6 +14,7 @@ from shardlake.adapters.engine import Engine
 from shardlake.core.errors import ConfigError, SqlFailed
 from shardlake.packs.declared import declaration
 from shardlake.packs.declared.decoder import DeclaredDecoder
+from shardlake.packs.declared.words import Declaration
 from shardlake.packs.pack import Decoded
 
 ENGINE = Engine(threads=1)
@@ -69,7 +70,7 @@ version = "VARCHAR"
 )
 
 
-def decoder(declared: declaration.Declaration, limit: int = 1 << 20) -> DeclaredDecoder:
+def decoder(declared: Declaration, limit: int = 1 << 20) -> DeclaredDecoder:
     fields = None if declared.has_header else declared.fields
     return DeclaredDecoder(declared, ENGINE, fields, line_bytes_max=limit)
 
@@ -80,7 +81,7 @@ def told(decoded: Decoded) -> dict[int, Any]:
     return rows | {letter.index: (letter.reason.value, letter.detail, letter.payload) for letter in decoded.letters}
 
 
-def one(declared: declaration.Declaration, line: str) -> Any:
+def one(declared: Declaration, line: str) -> Any:
     return told(decoder(declared).decode(line.encode())).get(0)
 
 
@@ -306,7 +307,7 @@ _LINES = {
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 @pytest.mark.parametrize("declared", [JSON, CSV, LOG], ids=lambda d: d.name)
-def test_a_line_is_read_alike_in_every_block(declared: declaration.Declaration, data: st.DataObject) -> None:
+def test_a_line_is_read_alike_in_every_block(declared: Declaration, data: st.DataObject) -> None:
     drawn = st.lists(
         st.one_of(st.sampled_from(_LINES[declared.name]), st.text('ab",[] \t{}:0', max_size=12)), max_size=8
     )

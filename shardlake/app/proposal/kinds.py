@@ -10,8 +10,8 @@ from shardlake.adapters.engine import Engine
 from shardlake.app.proposal import names
 from shardlake.app.proposal.seen import Field
 from shardlake.core.schema import Column
-from shardlake.packs.declared.declaration import Read
 from shardlake.packs.declared.values import FAULT, typed_sql
+from shardlake.packs.declared.words import Read
 
 # Seconds of the years 2000 to 2100: a number of a name like a time is one in there.
 _EPOCH_MIN: Final = 946_684_800

@@ -14,11 +14,12 @@ from shardlake.app.proposal.layout import Layout
 from shardlake.core.errors import ConfigError, SqlFailed
 from shardlake.core.schema import Column, SourceSchema
 from shardlake.core.sql import literal
-from shardlake.packs.declared.declaration import Declaration, Read
 from shardlake.packs.declared.decoder import DeclaredDecoder
-from shardlake.packs.declared.jsonlines import LINES, is_field, path, texts_sql
+from shardlake.packs.declared.jsonlines import LINES, texts_sql
 from shardlake.packs.declared.lines import Lines
+from shardlake.packs.declared.paths import is_field, path
 from shardlake.packs.declared.values import FAULT
+from shardlake.packs.declared.words import Declaration, Read
 
 DEPTH_MAX: Final = 5
 FIELDS_MAX: Final = 200

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources.abc import Traversable
-from typing import Final, Literal, NoReturn
+from typing import Final, NoReturn
 
 import msgspec
 
 from shardlake.core.errors import ConfigError, Terminal, ViewRefused
 from shardlake.core.schema import EVENT_COLUMNS, MASTER_COLUMNS, Column, SourceSchema
+from shardlake.packs.declared.paths import is_field
+from shardlake.packs.declared.words import Computed, Declaration, Format, Read, names_of
 
 FILE: Final = "pack.toml"
-Format = Literal["json", "csv", "tsv", "log"]
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _UNKNOWN: Final = re.compile("unknown field `(.*?)`")
@@ -65,68 +66,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     optional: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A column that is read from a field. `field` is its name, or a path where lines are JSON."""
-
-    column: Column
-    field: str
-    time: str
-    needed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """A column that is an expression over columns that are read: its SQL, and which ones."""
-
-    column: Column
-    sql: str
-    origins: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Declaration:
-    """A pack as it was declared, checked.
-
-    `fields` are those of a line where no header names them, and those in brackets or quotes in a `log` line are marked
-    so. `only` names, by field, the values that a line of this kind has there. `nulls` are the texts that mean NULL.
-    """
-
-    name: str
-    description: str
-    format: Format
-    delimiter: str
-    nulls: tuple[str, ...]
-    comment: str
-    has_header: bool
-    fields: tuple[str, ...]
-    fields_min: int
-    only: Mapping[str, tuple[str, ...]]
-    read: tuple[Read, ...]
-    computed: tuple[Computed, ...]
-    schema: SourceSchema
-    user_agent: str
-    sort: tuple[str, ...]
-    bucket: re.Pattern[str] | None
-    optional: frozenset[str]
-
-
 _DELIMITERS: Final[Mapping[str, str]] = {"json": "", "csv": ",", "tsv": "\t", "log": " "}
 _NULLS: Final[Mapping[str, tuple[str, ...]]] = {"json": (), "csv": ("",), "tsv": ("", "-"), "log": ("-",)}
-
-
-def bare(field: str) -> str:
-    """Give the name of a field that `fields` writes in brackets or quotes, as its values stand in a line.
-
-    >>> bare("[time]"), bare('"request"'), bare("status")
-    ('time', 'request', 'status')
-    """
-    return field[1:-1] if field[:1] + field[-1:] in ("[]", '""') else field
-
-
-def names_of(fields: Sequence[str], kind: str) -> tuple[str, ...]:
-    """Give the names of fields: those of a `log` may be marked."""
-    return tuple(map(bare, fields)) if kind == "log" else tuple(fields)
 
 
 def load(folder: Traversable, name: str) -> Declaration:
@@ -327,8 +268,6 @@ class _Checked:
                 self.refuse(f"columns.{name} reads {field}, and another column {spelt[field.casefold()]}: choose one")
 
     def _check_paths(self) -> None:
-        from shardlake.packs.declared.jsonlines import is_field  # noqa: PLC0415 - it reads this module's words
-
         for name, one in self._columns():
             if not one.is_ and not is_field(one.from_ or name):
                 self.refuse(

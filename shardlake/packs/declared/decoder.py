@@ -17,11 +17,11 @@ from shardlake.adapters.engine import Engine
 from shardlake.core.errors import SqlFailed, SumOverflow
 from shardlake.packs import arrays
 from shardlake.packs.declared import delimited, jsonlines
-from shardlake.packs.declared.declaration import Declaration, names_of
 from shardlake.packs.declared.lines import Flags, Indices, Lines
 from shardlake.packs.declared.oddlines import OddCsv, OddLog
 from shardlake.packs.declared.shape import Layout
 from shardlake.packs.declared.values import FAULT, told, typed_sql
+from shardlake.packs.declared.words import Declaration, names_of
 from shardlake.packs.pack import Decoded, Letter, Reason
 
 PASSED_OVER: Final = "-"

@@ -12,10 +12,10 @@ from shardlake.core.errors import ConfigError, SqlFailed
 from shardlake.core.schema import Column, SourceSchema
 from shardlake.packs import arrays
 from shardlake.packs.bots.columns import TOLD
-from shardlake.packs.declared import declaration, jsonlines
-from shardlake.packs.declared.declaration import Computed, Declaration, Read, names_of
+from shardlake.packs.declared import declaration, paths
 from shardlake.packs.declared.decoder import PASSED_OVER, DeclaredDecoder
 from shardlake.packs.declared.values import FAULT, typed_sql
+from shardlake.packs.declared.words import Computed, Declaration, Read, names_of
 from shardlake.packs.pack import LINE_BYTES_MAX, Decoder
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _derived(declared: Declaration) -> dict[str, tuple[str, ...]]:
 def _overlap(declared: Declaration, one: Read, other: Read) -> bool:
     if declared.format != "json":
         return one.field.casefold() == other.field.casefold()
-    mine, theirs = jsonlines.steps(one.field), jsonlines.steps(other.field)
+    mine, theirs = paths.steps(one.field), paths.steps(other.field)
     shorter = min(len(mine), len(theirs))
     return mine[:shorter] == theirs[:shorter]
 

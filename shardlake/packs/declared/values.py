@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
 from shardlake.core.sql import identifier, literal
-from shardlake.packs.declared.declaration import Computed, Read
+from shardlake.packs.declared.words import Computed, Read
 
 FAULT: Final = "#fault"
 DIGITS_OF_DOUBLE: Final = 15
