@@ -126,9 +126,10 @@ def test_a_bucket_that_is_not_there_is_a_matter_of_configuration(desk: Desk) -> 
 
 
 def test_without_credentials_nothing_is_tried(s3: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    place = s3.new_place()  # with credentials, which the client of the other tests keeps
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     settings = replace(s3.settings, region="eu-west-3")
-    store = S3Objects(client.client(settings), s3.new_place(), Cache(CacheSettings(tmp_path), SystemClock()))
+    store = S3Objects(client.client(settings), place, Cache(CacheSettings(tmp_path), SystemClock()))
     with pytest.raises(ConfigError, match=r"credentials"):
         store.list("")
     assert s3.requests == []
