@@ -16,8 +16,14 @@ from shardlake.core.errors import ConfigError
 
 DEFAULT: Final = "default"
 CONFIG_ENV: Final = "SHARDLAKE_CONFIG"
-# Variables of the tests and of crash injection: they look like settings and are none.
-NOT_SETTINGS: Final = (CONFIG_ENV, "SHARDLAKE_TEST_DATA", "SHARDLAKE_CRASH_AT")
+# Variables of tests, benchmarks and crash injection: they look like settings and are none.
+NOT_SETTINGS: Final = (
+    CONFIG_ENV,
+    "SHARDLAKE_TEST_DATA",
+    "SHARDLAKE_CRASH_AT",
+    "SHARDLAKE_BOT_SOURCES",
+    "SHARDLAKE_KINESIS_LOCAL",
+)
 FOLDERS: Final = ("views.folder", "lookups.folder", "query.folder")
 PATHS: Final = ("root", "source.path", *FOLDERS)
 
