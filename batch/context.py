@@ -45,8 +45,3 @@ class Context:
     def point(self, old: TableRow | None, new: TableRow) -> None:
         """Move a view's pointer. Raises: Conflict if somebody else moved it."""
         self.journal.transact([operations.point(old, new)])
-
-
-def quoted(text: str) -> str:
-    """Write text as a SQL literal."""
-    return "'" + text.replace("'", "''") + "'"

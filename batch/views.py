@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from batch import audit
-from batch.context import Context, quoted
+from batch.context import Context
 from batch.passes import Pass
 from shardlake.adapters.crashpoints import reach
 from shardlake.adapters.readers import POSITIONS_PROPERTY
 from shardlake.adapters.table_files import checked
-from shardlake.core.combine import Part, combined_sql, identifier, read_events
+from shardlake.core.combine import Part, combined_sql, read_events
 from shardlake.core.journal.objects import Manifest
 from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.schema import Column
+from shardlake.core.sql import identifier, literal
 from shardlake.core.view import EVENTS, CompiledView
 from shardlake.core.windows import Windows
 
@@ -122,13 +123,13 @@ def _dates(context: Context, view: CompiledView) -> list[str]:
 
 
 def _write(context: Context, view: CompiledView, base: Snapshot, date: str, old: TableFile | None) -> TableFile:
-    own = f"{_date(view.window)} = DATE {quoted(date)}" if view.window else "true"
+    own = f"{_date(view.window)} = DATE {literal(date)}" if view.window else "true"
     fresh = f"(SELECT * FROM {FRESH} WHERE {own})"
     windows = _windows(context, view, fresh)
     parts = [Part(fresh, (), windows)]
     if old is not None:
         parts.append(Part.file(checked(old), old.windows, old.rows))
-    extra = f", DATE {quoted(date)} AS {PARTITION}" if view.window else ""
+    extra = f", DATE {literal(date)} AS {PARTITION}" if view.window else ""
     order = ", ".join(map(identifier, view.keys))
     sql = f"SELECT *{extra} FROM ({combined_sql(view, parts)}) ORDER BY {order}"
     path = context.tables.new_file(base.table, date)

@@ -19,12 +19,13 @@ from shardlake.app import compose
 from shardlake.app.guard import arrow_without_pandas
 from shardlake.app.settings import Config
 from shardlake.core.combine import read_parquet
-from shardlake.core.errors import Corrupt, Terminal
+from shardlake.core.errors import Terminal
 from shardlake.core.journal import reading
 from shardlake.core.journal.objects import Manifest
 from shardlake.core.limits import Limits
 from shardlake.core.positions import decode_number, encode_number
 from shardlake.core.seam import NOTHING
+from shardlake.core.sql import literal
 from streams.again import LINES, is_cut_sql
 from streams.chunk import LETTERS
 from streams.retry import Batch, Standing, is_retry, stand
@@ -134,7 +135,7 @@ class Letters:
 
     def of(self, reason: str, limit: int, *, retried: bool = False) -> list[Letter]:
         """The first open letters of a reason, "" for any, in order of position; with `retried` the others too."""
-        where = f" AND reason = {_quoted(reason)}" if reason else ""
+        where = f" AND reason = {literal(reason)}" if reason else ""
         return self._letters(f"{_only_open(retried)}{where} ORDER BY {_ORDER} LIMIT {limit}")
 
     def find(self, letter: str) -> list[Letter]:
@@ -153,7 +154,7 @@ class Letters:
         if not self._paths:
             return Chosen({}, {}, 0)
         where = " OR ".join(f"({_at(letter)})" for letter in choice.ids) or "true"
-        reason = f"reason = {_quoted(choice.reason)}" if choice.reason else "true"
+        reason = f"reason = {literal(choice.reason)}" if choice.reason else "true"
         chosen = f"SELECT *, {_why(self._source)} AS why FROM letters WHERE ({where}) AND {reason}"
         counts = self._select(
             "SELECT reason, why, count(*) - count(retried) AS n, count(retried) AS retried"
@@ -224,9 +225,9 @@ def _only_open(retried: bool) -> str:
 
 def _why(source: str) -> str:
     """Say in SQL why a letter cannot be retried; "" if it can."""
-    lines = ", ".join(map(_quoted, sorted(LINES)))
+    lines = ", ".join(map(literal, sorted(LINES)))
     return (
-        f"CASE WHEN NOT starts_with(_shard, {_quoted(source + '/')}) THEN '{ELSEWHERE}'"
+        f"CASE WHEN NOT starts_with(_shard, {literal(source + '/')}) THEN '{ELSEWHERE}'"
         f" WHEN reason NOT IN ({lines}) THEN '{NO_LINE}' WHEN {is_cut_sql('detail')} THEN '{CUT}' ELSE '' END"
     )
 
@@ -262,11 +263,5 @@ def _at(letter: str) -> str:
         raise Terminal(
             f"{letter!r} is no id of a dead letter, such as cloudfront/0003:7:12: `shardlake dlq list` shows them"
         )
-    number = _quoted(encode_number(int(sequence)))
-    return f"_shard = {_quoted(shard)} AND _sequence = {number} AND _sub = {int(sub)}"
-
-
-def _quoted(text: str) -> str:
-    if "\0" in text:
-        raise Corrupt("a text with a zero byte names nothing")
-    return "'" + text.replace("'", "''") + "'"
+    number = literal(encode_number(int(sequence)))
+    return f"_shard = {literal(shard)} AND _sequence = {number} AND _sub = {int(sub)}"

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Final
 
 from shardlake.core.schema import EVENT_COLUMNS, Column
-from shardlake.core.sql import literal
+from shardlake.core.sql import identifier, literal
 from shardlake.core.view import COMBINED, PARTIALS, CompiledView
 from shardlake.core.windows import ALL, Run, Windows, shared
 
@@ -140,7 +140,7 @@ def read_parquet(paths: Sequence[str]) -> str:
     >>> read_parquet(["a.parquet", "it's.parquet"])
     "read_parquet(['a.parquet', 'it''s.parquet'], hive_partitioning = false)"
     """
-    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    listed = ", ".join(map(literal, paths))
     return f"read_parquet([{listed}], hive_partitioning = false)"
 
 
@@ -188,8 +188,3 @@ def _columns(view: CompiledView) -> str:
 
 def _union(selects: Sequence[str]) -> str:
     return " UNION ALL ".join(selects)
-
-
-def identifier(name: str) -> str:
-    """Write a name as a SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
