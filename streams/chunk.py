@@ -37,7 +37,7 @@ class Piece:
 
     `rows` has the source's columns, in order of position; `sequence` the encoded sequence number, one for all rows or
     one a row; `sub` the sub-sequence numbers; `arrival_us` one for all rows or one a row. `letters` has the columns of
-    LETTERS.
+    LETTERS. `weights` has one number a row; None means 1.
     """
 
     range: SeqRange
@@ -47,6 +47,7 @@ class Piece:
     arrival_us: int | npt.NDArray[np.int64]
     letters: pa.Table | None = None
     parents: tuple[str, ...] = ()
+    weights: npt.NDArray[np.int32] | None = None
 
     def event_columns(self) -> Iterator[tuple[str, pa.Array]]:
         """The columns that every event has, but for whether it is a duplicate."""
@@ -56,7 +57,7 @@ class Piece:
         yield "_sub", longs(self.sub)
         arrival = np.full(count, self.arrival_us) if isinstance(self.arrival_us, int) else self.arrival_us
         yield "_arrival", timestamps(arrival)
-        yield "_weight", ints(np.ones(count, dtype=np.int32))
+        yield "_weight", ints(np.ones(count, dtype=np.int32) if self.weights is None else self.weights)
 
 
 @dataclass(slots=True)

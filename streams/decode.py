@@ -50,7 +50,9 @@ class Decoding:
         if block.ends:
             self._decoders.pop(block.shard, None)
         sub = decoded.lines + block.first_line
-        return Piece(block.range, rows, sequence, sub, block.arrival_us, self._letters(block, placed))
+        return Piece(
+            block.range, rows, sequence, sub, block.arrival_us, self._letters(block, placed), weights=decoded.weights
+        )
 
     def _of_records(self, block: Records) -> Piece:
         decoder = self._pack.open(block.origin, self._fields, line_bytes_max=self._limits.line_bytes_max)
@@ -70,7 +72,9 @@ class Decoding:
         letters = self._letters(block, [*found, *block.faults])
         if len(at) < len(sequences):
             sequences = sequences.take(longs(at))
-        return Piece(block.range, rows, sequences, block.subs[at], block.arrivals_us[at], letters)
+        return Piece(
+            block.range, rows, sequences, block.subs[at], block.arrivals_us[at], letters, weights=decoded.weights
+        )
 
     def _decoder(self, block: Block) -> Decoder:
         if block.starts or block.shard not in self._decoders:

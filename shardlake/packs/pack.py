@@ -56,12 +56,14 @@ class Decoded:
     """The rows and dead letters of one block.
 
     `lines` has one ascending number a row: the offset of its physical line in the block, from 0. Each line of the block
-    is in `lines`, or is the index of one letter, or is a directive or empty. Letters are ascending too.
+    is in `lines`, or is the index of one letter, or is a directive or empty. Letters are ascending too. `weights` has
+    one number a row, 1 or -1, where the schema is weighted; None means 1.
     """
 
     rows: pa.Table
     lines: npt.NDArray[np.int64]
     letters: tuple[Letter, ...] = ()
+    weights: npt.NDArray[np.int32] | None = None
 
 
 class Decoder(Protocol):
