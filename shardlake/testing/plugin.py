@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import pytest
 
 from shardlake.adapters.clock import SystemClock
-from shardlake.testing import dynamodb
 from shardlake.testing.kinesis import Behaviour, EmbeddedKinesis, Server, serve
 
 
@@ -37,33 +36,6 @@ def embedded_kinesis(
     with serve(kinesis) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", server.url)
         monkeypatch.setenv("AWS_DEFAULT_REGION", embedded_kinesis_behaviour.region)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "embedded")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "embedded")
-        monkeypatch.delenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", raising=False)
-        monkeypatch.delenv("AWS_PROFILE", raising=False)
-        yield server
-
-
-@pytest.fixture
-def embedded_dynamo_behaviour() -> dynamodb.Behaviour:
-    """Give the limits of AWS; override it for others."""
-    return dynamodb.Behaviour()
-
-
-@pytest.fixture
-def embedded_dynamo(
-    embedded_dynamo_behaviour: dynamodb.Behaviour,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[dynamodb.Server]:
-    """Serve an embedded DynamoDB and its Streams for one test, as `embedded_kinesis` does Kinesis.
-
-    `.url` is the endpoint of both, `.ask` calls an action, `.dynamo` is the model.
-    """
-    dynamo = dynamodb.EmbeddedDynamo(SystemClock(), random.Random(0), embedded_dynamo_behaviour)
-    with dynamodb.serve(dynamo) as server:
-        for service in ("DYNAMODB", "DYNAMODB_STREAMS"):
-            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", server.url)
-        monkeypatch.setenv("AWS_DEFAULT_REGION", embedded_dynamo_behaviour.region)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "embedded")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "embedded")
         monkeypatch.delenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", raising=False)

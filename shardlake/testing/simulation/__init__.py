@@ -1,1 +1,0 @@
-"""A deterministic world in which the consumer, batch runs and planners are disturbed, and judged."""
