@@ -71,11 +71,22 @@ class Committer:
         `seen` is for those that nobody has held before; `pulse` is called between two. Raises: LaneLost if the lane is
         not ours any more; as `Lane.adopt`.
         """
-        return [shard for shard in shards if self._adopted(shard, seen, pulse)]
+        taken: list[str] = []
+        for together in self.batches(shards):
+            if self._adopted(together, seen, pulse):
+                taken += together
+            elif len(together) > 1:  # somebody else was first to take one of them
+                taken += (shard for shard in together if self._adopted([shard], seen, pulse))
+        return taken
 
-    def _adopted(self, shard: str, seen: Arrived | None, pulse: Callable[[], None]) -> bool:
+    def batches(self, shards: Sequence[str]) -> list[Sequence[str]]:
+        """Cut shards into those that may move in one entry."""
+        most = self._limits.moves_max
+        return [shards[start : start + most] for start in range(0, len(shards), most)]
+
+    def _adopted(self, shards: Sequence[str], seen: Arrived | None, pulse: Callable[[], None]) -> bool:
         try:
-            self.lane.adopt(shard, seen)
+            self.lane.adopt(*shards, seen=seen)
         except LaneLost:
             raise
         except Conflict:
@@ -88,9 +99,10 @@ class Committer:
         pulse()
         return True
 
-    def release(self, shard: str) -> Entry:
-        """Let a shard go free, with the memory of its scope. Raises: as `Lane.release`."""
-        entry = self.lane.release(shard, self._memory.of(self._scope_of(shard), {}))
+    def release(self, *shards: str) -> Entry:
+        """Let shards go free, in one entry, with the memory of their scopes. Raises: as `Lane.release`."""
+        remembered = {shard: self._memory.of(self._scope_of(shard), {}) for shard in shards}
+        entry = self.lane.release(*shards, remembered={s: found for s, found in remembered.items() if found})
         self._memory.forget(self._scope())
         return entry
 

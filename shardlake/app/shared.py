@@ -94,7 +94,7 @@ def opened_worker(
         def committer_of(lane: Lane, pulse: Callable[[], None]) -> Committer:
             return TimedCommitter(meter, clock, lane, context.store, pack.schema, views, engine, limits, pulse)
 
-        worker = Worker(context, config.source.name, source.list, committer_of, told)
+        worker = Worker(context, config.source.name, source.list, committer_of, told, source.is_gone)
         lane = _claimed(worker, stop, meter)
         if lane is None:
             yield None

@@ -29,10 +29,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     discover_s: float = 30.0
     idle_mark_s: float = 3600.0
     ends_max: int = 50  # shards that end in one commit: a transaction of DynamoDB has at most 100 items
+    moves_max: int = 16  # shards that move from or to a lane in one entry
     relist_s: float = 30.0
     cache_bytes_max: int = 10 << 30
     heartbeat_s: float = 1.0
     look_s: float = 0.5
+    look_rows_per_s: float = 1_000.0  # shards' rows that a worker reads while nobody comes or goes
     worker_expiry_s: float = 10.0
     stuck_s: float = 45.0  # told at the latest a ninth later: within a minute
     lanes_max: int = 64

@@ -12,6 +12,7 @@ from shardlake.adapters.memory_journal import MemoryJournal
 from shardlake.adapters.sqlite_journal import APPLICATION_ID, FORMAT, SqliteJournal
 from shardlake.core.errors import ConfigError, Conflict, Corrupt, FormatTooNew, Transient
 from shardlake.core.journal import operations, rows
+from shardlake.core.journal.operations import Coming, Leaving
 from shardlake.core.journal.port import Journal, Write
 from shardlake.core.journal.rows import Entry, Head, ObjectRef, Registry, ShardRow
 
@@ -54,7 +55,7 @@ def entry(journal: Journal, lane: int, n: int) -> Entry:
 def adopt(journal: Journal, name: str, parents: tuple[str, ...] = (), lane: int = 0) -> None:
     rows_of_parents = [shard(journal, parent) for parent in parents]
     commit_id = f"adopt-{name}-{lane}"
-    done = operations.adopt(head(journal, lane), commit_id, shard(journal, name), rows_of_parents, REF)
+    done = operations.adopt(head(journal, lane), commit_id, [Coming(shard(journal, name), rows_of_parents)], REF)
     journal.transact(done.writes)
 
 
@@ -160,8 +161,8 @@ def test_a_lane_is_taken_only_if_its_owner_is_as_last_seen(founded: Journal) -> 
 
 def test_a_shard_is_adopted_by_one_lane(founded: Journal) -> None:
     free = shard(founded, "a")
-    first = operations.adopt(head(founded, 0), "x", free, [], REF)
-    second = operations.adopt(head(founded, 1), "y", free, [], REF)
+    first = operations.adopt(head(founded, 0), "x", [Coming(free)], REF)
+    second = operations.adopt(head(founded, 1), "y", [Coming(free)], REF)
     founded.transact(first.writes)
     with pytest.raises(Conflict):
         founded.transact(second.writes)
@@ -185,7 +186,7 @@ def test_children_are_adopted_after_the_end_of_all_parents(founded: Journal) -> 
 
 def test_a_released_shard_goes_on_in_another_lane_where_it_stopped(founded: Journal) -> None:
     adopt(founded, "a", lane=0)
-    done = operations.release(head(founded, 0), "r", shard(founded, "a"), "0017.0012", REF, REF)
+    done = operations.release(head(founded, 0), "r", [Leaving(shard(founded, "a"), "0017.0012", REF)], REF)
     founded.transact(done.writes)
     with pytest.raises(Conflict):
         founded.transact(done.writes)

@@ -53,8 +53,9 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True):
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One entry of a lane.
 
-    `manifest` references the objects of a data entry. `shard` and `at` name what an adoption or a release
-    moved, and `needs` the entries that any cut holding this one must hold too.
+    `manifest` references the objects of a data entry. `shard` and `at` name the first shard that an adoption or a
+    release moved (the row of each tells which entry did), and `needs` the entries that any cut holding this one must
+    hold too.
     """
 
     lane: int

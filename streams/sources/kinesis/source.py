@@ -11,6 +11,7 @@ told, or it stops the shard.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -90,6 +91,14 @@ class KinesisSource:
         if founding and self._settings.pinned_us:
             found = self._since_pinned(found)
         return {self._shard(info.shard_id): tuple(map(self._shard, info.parents)) for info in found}
+
+    def is_gone(self, shard: ShardId) -> bool:
+        """Tell whether a shard that a listing lacks expired, or closed before reading began. Raises: as `list`."""
+        with suppress(ShardGone):
+            if shard not in self._listed:
+                self._api.iterator(self._settings.stream, shard.rpartition("/")[2], "TRIM_HORIZON")
+                return False
+        return True
 
     def _since_pinned(self, found: Sequence[ShardInfo]) -> Sequence[ShardInfo]:
         try:
