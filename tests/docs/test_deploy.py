@@ -18,8 +18,6 @@ from botocore.validate import ParamValidator
 from strictyaml import ruamel  # type: ignore[import-untyped]
 
 from shardlake.adapters.clock import SystemClock
-from shardlake.adapters.dynamodb.place import JournalPlace
-from shardlake.adapters.dynamodb.tables import HASH, RANGE, creation
 from shardlake.adapters.kinesis import client as kinesis_client
 from shardlake.adapters.kinesis.calls import KinesisCalls
 from shardlake.adapters.kinesis.port import KinesisAdmin, KinesisReader, KinesisWriter
@@ -31,14 +29,11 @@ from shardlake.app.main import run
 from shardlake.app.settings import Config, SourceSettings, settings
 from shardlake.app.streaming import stream
 from shardlake.core.errors import ShardlakeError
-from shardlake.core.journal.port import REMOVED, Write
 from shardlake.testing.kinesis import Behaviour, EmbeddedKinesis, Server, serve
-from tests.dynamodb.wired import Wired
 
-ROLES = ("batch", "file-source", "journal", "journal-reader", "producer", "query", "stream-worker")
+ROLES = ("batch", "file-source", "producer", "query", "stream-worker")
 # An action of a policy is the operation's name, but for these.
 OTHER_ACTIONS = {
-    "dynamodb:TransactWriteItems": "dynamodb:ConditionCheckItem",
     "s3:DeleteObjects": "s3:DeleteObject",
     "s3:HeadObject": "s3:GetObject",
     "s3:ListObjectsV2": "s3:ListBucket",
@@ -159,31 +154,11 @@ def sqs_actions() -> set[str]:
     return recorder.actions
 
 
-def dynamodb_actions(*, writes: bool) -> set[str]:
-    """The actions that a journal makes; those of a transaction are those of its writes."""
-    wired = Wired()
-    journal = wired.journal()
-    if writes:
-        journal.warnings(journal.check())
-        journal.make("s3://lake/x")
-        checked = [Write("t/a", None, None), Write("t/b", None, b"1"), Write("t/c", None, b"1")]
-        for written in ([Write("t/c", None, b"1")], [Write("t/c", b"1", REMOVED)], checked):
-            journal.transact(written)
-    journal.layout()
-    journal.scan("shard/")
-    found = set(wired.actions()) - {"TransactWriteItems"}
-    parts = [part for _, request in wired.sent for part in request.get("TransactItems", ())]
-    single = {"ConditionCheck": "ConditionCheckItem", "Delete": "DeleteItem", "Put": "PutItem"}
-    return {f"dynamodb:{action}" for action in found | {single[kind] for part in parts for kind in part}}
-
-
 # Which methods of a bucket each role needs; listing is also what tells it that an object is not there.
 STORED = ("create", "write", "read", "download", "list", "delete")
 CALLED: dict[str, Callable[[], set[str]]] = {
     "batch": lambda: s3_actions(*STORED),
     "file-source": lambda: s3_actions("list", "open", "head") | sqs_actions(),
-    "journal": lambda: dynamodb_actions(writes=True),
-    "journal-reader": lambda: dynamodb_actions(writes=False),
     "producer": lambda: kinesis_actions(KinesisWriter) | {"kinesis:DescribeStreamSummary"},
     "query": lambda: s3_actions("read", "download", "list"),
     "stream-worker": lambda: kinesis_actions(KinesisReader) | s3_actions(*STORED),
@@ -296,27 +271,10 @@ def test_the_template_refers_to_what_it_has(folder: Path) -> None:
 def test_what_holds_data_is_not_deleted_with_its_template(folder: Path) -> None:
     found = template(folder)["Resources"]
     kept = {name for name, resource in found.items() if resource.get("DeletionPolicy") in ("Retain", "Snapshot")}
-    assert kept == {"Stream", "Bucket", "Journal", "RootVolume"}
+    assert kept == {"Stream", "Bucket", "RootVolume"}
     text = (folder / "main.tf").read_text("utf-8")
     guarded = re.findall(r'^resource "(\w+)" "\w+" \{\n(?:(?!^\}).*\n)*?\s+prevent_destroy = true', text, re.MULTILINE)
-    assert set(guarded) == {"aws_kinesis_stream", "aws_s3_bucket", "aws_dynamodb_table", "aws_ebs_volume"}
-
-
-def test_the_journal_s_table_is_as_it_is_checked_at_start(folder: Path) -> None:
-    made = template(folder)["Resources"]["Journal"]["Properties"]
-    wanted = creation("t")
-    assert {name: made[name] for name in wanted} == wanted | {"TableName": {"Ref": "JournalTableName"}}
-    assert made["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert made["DeletionProtectionEnabled"] is True
-    assert "TimeToLiveSpecification" not in made
-    text = (folder / "main.tf").read_text("utf-8")
-    [table] = re.findall(r'^resource "aws_dynamodb_table" "journal" \{\n((?:(?!^\}).*\n)*)', text, re.MULTILINE)
-    keys = dict(re.findall(r'(hash_key|range_key) += "(\w+)"', table))
-    assert keys == {"hash_key": HASH, "range_key": RANGE}
-    assert dict(re.findall(r'name = "(\w+)"\n +type = "(\w)"', table)) == {HASH: "S", RANGE: "S"}
-    assert re.search(r"point_in_time_recovery \{\n +enabled = true", table)
-    assert re.search(r"deletion_protection_enabled += true", table)
-    assert "ttl" not in table
+    assert set(guarded) == {"aws_kinesis_stream", "aws_s3_bucket", "aws_ebs_volume"}
 
 
 def test_records_are_kept_for_longer_than_a_day(folder: Path) -> None:
@@ -349,13 +307,7 @@ def refused(service: str, operation: str, params: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "operation"),
-    [
-        ("task", "RegisterTaskDefinition"),
-        ("fargate", "RegisterTaskDefinition"),
-        ("service", "CreateService"),
-        ("batch", "RunTask"),
-    ],
+    ("name", "operation"), [("task", "RegisterTaskDefinition"), ("service", "CreateService"), ("batch", "RunTask")]
 )
 def test_the_inputs_of_ecs_are_those_of_its_operations(folder: Path, name: str, operation: str) -> None:
     params = loaded(folder / "ecs" / f"{name}.json")
@@ -369,15 +321,6 @@ def test_no_task_has_a_root_that_dies_with_it(folder: Path) -> None:
     assert task["requiresCompatibilities"] == ["EC2"]
     placed = [loaded(folder / "ecs" / f"{name}.json")["placementConstraints"] for name in ("service", "batch")]
     assert placed[0] == placed[1], "all of a root run on one machine"
-
-
-def test_a_task_whose_root_dies_with_it_has_its_journal_and_its_objects_elsewhere(folder: Path) -> None:
-    [container] = loaded(folder / "ecs" / "fargate.json")["containerDefinitions"]
-    given = {one["name"]: one["value"] for one in container["environment"]}
-    assert JournalPlace.of(re.sub(r"\$\{(\w+)\}", r"\1", given["SHARDLAKE_JOURNAL_URL"])).app == "journal_app"
-    assert given["SHARDLAKE_STORAGE_URL"].startswith("s3://")
-    [other] = loaded(folder / "ecs" / "task.json")["containerDefinitions"]
-    assert other["environment"] == [one for one in container["environment"] if one["name"] != "SHARDLAKE_JOURNAL_URL"]
 
 
 def commands(folder: Path) -> Iterator[list[str]]:
@@ -404,8 +347,7 @@ def test_every_command_of_a_container_is_one_of_the_program(folder: Path, root: 
 
 def test_every_variable_of_a_container_is_a_setting(folder: Path) -> None:
     known = {setting.env for setting in settings().values()}
-    files = (folder / "Dockerfile", folder / "ecs" / "task.json", folder / "ecs" / "fargate.json")
-    texts = [path.read_text("utf-8") for path in files]
+    texts = [path.read_text("utf-8") for path in (folder / "Dockerfile", folder / "ecs" / "task.json")]
     named = {name for text in texts for name in re.findall(r"SHARDLAKE_[A-Z_]+", text)}
     assert {"SHARDLAKE_ROOT", "SHARDLAKE_SOURCE_STREAM", "SHARDLAKE_METRICS_PORT"} <= named <= known
 
@@ -434,4 +376,4 @@ def test_everything_that_is_here_is_explained_and_says_that_it_is_not_tested(fol
     assert files - linked == {"README.md", "Dockerfile.dockerignore"}
     for name in ("README.md", "cloudformation.yaml", "main.tf", "Dockerfile"):
         assert re.search(r"tested on AWS", (folder / name).read_text("utf-8")), name
-    assert {"`journal.url`", "`storage.url`"} <= set(re.findall(r"`[a-z]+\.url`", readme))
+    assert "DynamoDB" not in readme, "there is no such journal yet"
