@@ -19,14 +19,18 @@ from shardlake.core.schema import SourceSchema
 from shardlake.core.view import CompiledView
 from streams.chunk import Chunk
 from streams.dedup import Halves, by_shard
-from streams.entry import Ids, build
+from streams.entry import Ids
 from streams.lane import FOLDED, Fold, Lane, LaneLost, Prepared, Remembered
 from streams.memory import Memory, nothing
 from streams.sources import pages
+from streams.steps import SqlSteps, Steps
 
 
 class Committer:
-    """Commits chunks to one lane. `failed` names the views that the last chunk could not be computed for."""
+    """Commits chunks to one lane. `failed` names the views that the last chunk could not be computed for.
+
+    `steps` are what is computed of a chunk, where that is not done by SQL.
+    """
 
     def __init__(
         self,
@@ -37,11 +41,12 @@ class Committer:
         engine: Engine,
         limits: Limits,
         pulse: Callable[[], None] = nothing,
+        steps: Steps | None = None,
     ) -> None:
         self.lane = lane
-        self._store, self._schema, self._views = store, schema, views
-        self._engine, self._limits = engine, limits
-        self._memory = Memory(store, schema.event_id, engine)
+        self._store, self._schema, self._engine, self._limits = store, schema, engine, limits
+        self._steps: Steps = steps or SqlSteps(schema, views, engine, limits)
+        self._memory = Memory(store, schema.event_id, engine, self._steps.ids)
         self._memory.recall(lane.state.ids, self._scope(), pulse)
         self.failed: tuple[str, ...] = ()
 
@@ -55,8 +60,7 @@ class Committer:
         ancestors = {shard: held.ancestors for shard, held in self.lane.state.shards.items()}
         page, keep = self._merged(page)
         fold = self._fold()
-        known = self._memory.seen
-        built = build(chunk, self._schema, self._views, known, ancestors, self._engine, self._limits, page)
+        built = self._steps.build(chunk, self._memory.seen, ancestors, page)
         leaving = self._leaving(chunk, built.ids)
         entry = self.lane.commit(_with(replace(built.prepared, seen=seen, remembered=leaving), keep, fold))
         self._remember(built.ids)
