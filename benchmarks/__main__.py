@@ -10,7 +10,6 @@ BENCHMARKS: Final = {
     "speed": "records per CPU-second to a durable commit, as a part of what a bare loop reaches",
     "batch": "CPU from gzip files to master dataset and three views, against polars without guarantees",
     "speed_kinesis": "as speed, with pages fetched over HTTP by a worker of an embedded Kinesis stream",
-    "dynamodb_speed": "changes per CPU-second from the bytes of DynamoDB Streams to weighted Arrow rows, beside boto3",
     "peers": "records per CPU-second of a Kinesis worker, against kinesis-python's and async-kinesis's consumers",
     "shards_memory": "how much more memory a worker takes for 100 shards than for one",
     "freshness": "seconds from a put until an answer has it, with a worker that flushes every second",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shardlake.adapters.clock import random_name
 from shardlake.adapters.storage_file import remember
+from shardlake.adapters.stored import JOURNAL
 from shardlake.app import compose
 from shardlake.app.logs import Log
 from shardlake.app.metrics import Meter
@@ -17,7 +18,6 @@ from shardlake.core.journal.port import Journal, Write
 from shardlake.core.journal.rows import Entry, SourceRow
 from shardlake.core.ports import Clock
 from streams.lane import LaneContext
-from streams.poison import Isolated, Told
 from streams.sources.port import SourceGap
 
 
@@ -42,16 +42,6 @@ class Progress:
         self.log.info("committed", entry=f"{entry.lane}:{entry.n}", rows=rows, dead_letters=letters)
         if failed:
             self.log.warning("view_failed", views=", ".join(failed), entry=f"{entry.lane}:{entry.n}")
-
-    def told(self, told: Told) -> None:
-        """Log lines that were set apart, and shards that wait because of one: those each time their tries double."""
-        if isinstance(told, Isolated):
-            facts = {"what": told.what, "dead_letters": told.letters, "attempts": told.attempts, "error": told.kind}
-            self.log.warning("poison_isolated", **facts, first=told.first)
-        elif told.tries & (told.tries - 1) == 0:
-            event = "shard_blocked" if told.is_blocked else "trying_records_again"
-            facts = {"shard": told.range.shard, "at": told.range.after.encode(), "tries": told.tries, "in_s": told.in_s}
-            self.log.warning(event, **facts, error=told.kind)
 
     def idle(self) -> None:
         """Tell, once, that everything there is was read."""
@@ -86,10 +76,10 @@ def refuse_another_pack(config: Config, pack: str) -> None:
 
     Raises: ConfigError; as the journal, but for what passes: whoever opens it next hears of that.
     """
-    with suppress(Transient):
-        if compose.begun(config):
-            with compose.opened_journal(config) as journal:
-                check_pack(journal, pack)
+    if not (Path(config.root) / JOURNAL).exists():
+        return
+    with suppress(Transient), compose.opened_journal(config) as journal:
+        check_pack(journal, pack)
 
 
 def check_pack(journal: Journal, pack: str) -> None:

@@ -27,11 +27,6 @@ class ViewPlan:
     segments: tuple[ObjectRef, ...]
     positions: Positions
 
-    @property
-    def is_whole(self) -> bool:
-        """Tell whether every record of the source was read up to the cut: none is a dead letter, none is lost."""
-        return not self.positions.gaps and not self.positions.counts.letters
-
 
 @dataclass(frozen=True, slots=True)
 class ReadPlan:

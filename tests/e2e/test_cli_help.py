@@ -49,7 +49,6 @@ def test_all_commands_of_the_contract_are_there() -> None:
     wanted = {
         "init", "demo", "config show", "stream run", "batch run", "batch rebuild", "query", "views check", "views list",
         "views show", "status", "dlq list", "dlq show", "dlq retry", "verify", "put", "doctor",
-        "lease import", "lease export",
     }  # fmt: skip
     assert set(_leaves()) == wanted
 

@@ -39,9 +39,9 @@ def run(invocation: Invocation, source: str | None, stream: str | None, endpoint
     from shardlake.app.streaming import stream as work
 
     config = invocation.config
-    if not config.source.is_stream:
+    if not config.source.stream:
         file_settings(config)
-    alone = nullcontext() if config.source.is_stream else only_one("a stream process", config.root, "stream")
+    alone = nullcontext() if config.source.stream else only_one("a stream process", config.root, "stream")
     log = make_log(verbose=invocation.verbose, as_json=invocation.json)
     with Stop() as stopped, alone:
         done = work(config, os.environ, log, stopped, once=once)
