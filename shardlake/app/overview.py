@@ -53,7 +53,7 @@ class Overview:
         return {
             "now_us": self.clock.now_us(),
             "root": config.root,
-            "source": config.source.place,
+            "source": config.source.stream or config.source.path,
             "sampling_rate": config.source.sampling_rate,
             **_answered(certificate),
             "lanes": [_lane(head, alive[head.lane], states[head.lane]) for head in heads.values()],

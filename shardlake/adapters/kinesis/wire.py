@@ -38,9 +38,6 @@ class Page:
     `keys` has None where the service gives no partition key. `next_iterator` is None when the shard is closed and this
     was its last page: it may hold records, and `children` then name the shards that follow. `behind_ms` is how far the
     page is behind the shard's tip, None if the service did not say; `size` is the answer's length in bytes.
-
-    An event of a subscription is a page too. Its `next_iterator` is no iterator but a sequence number: everything
-    before it has come.
     """
 
     sequences: list[str]
@@ -88,15 +85,6 @@ class StreamInfo:
     mode: str
     created_us: int
     consumers: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerInfo:
-    """An application that is registered with a stream. `status` is CREATING, ACTIVE or DELETING."""
-
-    name: str
-    arn: str
-    status: str
 
 
 class Put(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
@@ -158,13 +146,6 @@ class _Page(msgspec.Struct, rename="pascal"):
     child_shards: list[_Child] | None = None
 
 
-class _Event(msgspec.Struct, rename="pascal"):
-    records: list[_Record]
-    continuation_sequence_number: str | None = None
-    millis_behind_latest: int | None = None
-    child_shards: list[_Child] | None = None
-
-
 class _Shard(msgspec.Struct, rename="pascal"):
     shard_id: str
     hash_key_range: _HashKeyRange
@@ -201,16 +182,6 @@ class _Description(msgspec.Struct, rename="pascal"):
     stream_description_summary: _Summary
 
 
-class _Consumer(msgspec.Struct, rename="pascal"):
-    consumer_name: str
-    consumer_status: str
-    consumer_arn: str = msgspec.field(name="ConsumerARN")
-
-
-class _ConsumerDescription(msgspec.Struct, rename="pascal"):
-    consumer_description: _Consumer
-
-
 class _Result(msgspec.Struct, gc=False, rename="pascal"):
     sequence_number: str | None = None
     shard_id: str | None = None
@@ -222,11 +193,9 @@ class _Results(msgspec.Struct, rename="pascal"):
 
 
 _PAGE: Final = msgspec.json.Decoder(_Page)
-_EVENT: Final = msgspec.json.Decoder(_Event)
 _SHARDS: Final = msgspec.json.Decoder(_Shards)
 _ITERATOR: Final = msgspec.json.Decoder(_Iterator)
 _DESCRIPTION: Final = msgspec.json.Decoder(_Description)
-_CONSUMER: Final = msgspec.json.Decoder(_ConsumerDescription)
 _RESULTS: Final = msgspec.json.Decoder(_Results)
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -237,26 +206,17 @@ _ENCODER: Final = msgspec.json.Encoder()
 def parse_page(body: bytes) -> Page:
     """Read an answer to GetRecords. Raises: Transient if it is none."""
     page = _decoded("GetRecords", _PAGE, body)
-    return _page(page.records, page.next_shard_iterator, page, len(body))
-
-
-def parse_event(body: bytes) -> Page:
-    """Read a SubscribeToShardEvent. Raises: Transient if it is none."""
-    event = _decoded("SubscribeToShard", _EVENT, body)
-    return _page(event.records, event.continuation_sequence_number or None, event, len(body))
-
-
-def _page(records: list[_Record], following: str | None, told: _Page | _Event, size: int) -> Page:
+    records = page.records
     seconds = np.fromiter((r.approximate_arrival_timestamp for r in records), np.float64, len(records))
     return Page(
         sequences=[r.sequence_number for r in records],
         data=[r.data for r in records],
         arrivals_us=np.rint(seconds * 1e6).astype(np.int64),
         keys=[r.partition_key for r in records],
-        next_iterator=following,
-        behind_ms=told.millis_behind_latest,
-        children=tuple(map(_child, told.child_shards or ())),
-        size=size,
+        next_iterator=page.next_shard_iterator,
+        behind_ms=page.millis_behind_latest,
+        children=tuple(map(_child, page.child_shards or ())),
+        size=len(body),
     )
 
 
@@ -284,12 +244,6 @@ def parse_description(body: bytes) -> StreamInfo:
         created_us=round(found.stream_creation_timestamp * 1e6),
         consumers=found.consumer_count,
     )
-
-
-def parse_consumer(body: bytes) -> ConsumerInfo:
-    """Read an answer to DescribeStreamConsumer. Raises: Transient if it is none."""
-    found = _decoded("DescribeStreamConsumer", _CONSUMER, body).consumer_description
-    return ConsumerInfo(found.consumer_name, found.consumer_arn, found.consumer_status)
 
 
 def parse_results(body: bytes, count: int) -> PutResults:
