@@ -21,7 +21,7 @@ unexport PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench long sim mutants clean
+.PHONY: help demo test lint bench long mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -43,9 +43,6 @@ bench: $(DEV) ## one benchmark with its bar, at most 60 s: make bench NAME=speed
 
 long: $(DEV) ## one benchmark that takes longer: make long NAME=y
 	@$(BIN)/python -m benchmarks.long $(NAME)
-
-sim: $(DEV) ## one simulated schedule, told call by call: make sim SEED=7, or MODE=duckdb for the one with SQL
-	@$(BIN)/python -m shardlake.testing.simulation --seed $(or $(SEED),0) --mode $(or $(MODE),multiset) --trace
 
 mutants: $(DEV) ## put each committed defect into a copy and see that its tests catch it
 	@$(BIN)/python tests/mutants/run.py
