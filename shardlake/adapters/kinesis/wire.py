@@ -6,7 +6,7 @@ microseconds; hash keys are integers of 0 to 2**128 - 1; sequence numbers stay t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 from shardlake.core.errors import Transient
 
 HASH_KEY_MAX: Final = 2**128 - 1
-_SECONDS_END: Final = 253_402_300_800  # the year 10000, which no date can name
 _T = TypeVar("_T")
-_HashKey = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,39}\Z")]
-_Seconds = Annotated[float, msgspec.Meta(ge=0, lt=_SECONDS_END)]
 
 
 # ------------------------------------------------------------------------------------------------------ values
@@ -41,9 +38,6 @@ class Page:
     `keys` has None where the service gives no partition key. `next_iterator` is None when the shard is closed and this
     was its last page: it may hold records, and `children` then name the shards that follow. `behind_ms` is how far the
     page is behind the shard's tip, None if the service did not say; `size` is the answer's length in bytes.
-
-    An event of a subscription is a page too. Its `next_iterator` is no iterator but a sequence number: everything
-    before it has come.
     """
 
     sequences: list[str]
@@ -93,15 +87,6 @@ class StreamInfo:
     consumers: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerInfo:
-    """An application that is registered with a stream. `status` is CREATING, ACTIVE or DELETING."""
-
-    name: str
-    arn: str
-    status: str
-
-
 class Put(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     """A record to be put: its bytes, its partition key, and a hash key (decimal digits) in place of the key's MD5."""
 
@@ -132,8 +117,8 @@ class PutResults:
 
 
 class _HashKeyRange(msgspec.Struct, gc=False, rename="pascal"):
-    starting_hash_key: _HashKey
-    ending_hash_key: _HashKey
+    starting_hash_key: str
+    ending_hash_key: str
 
 
 class _SequenceNumberRange(msgspec.Struct, gc=False, rename="pascal"):
@@ -157,13 +142,6 @@ class _Child(msgspec.Struct, rename="pascal"):
 class _Page(msgspec.Struct, rename="pascal"):
     records: list[_Record]
     next_shard_iterator: str | None = None
-    millis_behind_latest: int | None = None
-    child_shards: list[_Child] | None = None
-
-
-class _Event(msgspec.Struct, rename="pascal"):
-    records: list[_Record]
-    continuation_sequence_number: str | None = None
     millis_behind_latest: int | None = None
     child_shards: list[_Child] | None = None
 
@@ -193,7 +171,7 @@ class _Summary(msgspec.Struct, rename="pascal"):
     stream_name: str
     stream_status: str
     retention_period_hours: int
-    stream_creation_timestamp: _Seconds
+    stream_creation_timestamp: float
     open_shard_count: int
     stream_arn: str = msgspec.field(name="StreamARN")
     stream_mode_details: _Mode | None = None
@@ -202,16 +180,6 @@ class _Summary(msgspec.Struct, rename="pascal"):
 
 class _Description(msgspec.Struct, rename="pascal"):
     stream_description_summary: _Summary
-
-
-class _Consumer(msgspec.Struct, rename="pascal"):
-    consumer_name: str
-    consumer_status: str
-    consumer_arn: str = msgspec.field(name="ConsumerARN")
-
-
-class _ConsumerDescription(msgspec.Struct, rename="pascal"):
-    consumer_description: _Consumer
 
 
 class _Result(msgspec.Struct, gc=False, rename="pascal"):
@@ -225,11 +193,9 @@ class _Results(msgspec.Struct, rename="pascal"):
 
 
 _PAGE: Final = msgspec.json.Decoder(_Page)
-_EVENT: Final = msgspec.json.Decoder(_Event)
 _SHARDS: Final = msgspec.json.Decoder(_Shards)
 _ITERATOR: Final = msgspec.json.Decoder(_Iterator)
 _DESCRIPTION: Final = msgspec.json.Decoder(_Description)
-_CONSUMER: Final = msgspec.json.Decoder(_ConsumerDescription)
 _RESULTS: Final = msgspec.json.Decoder(_Results)
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -240,28 +206,17 @@ _ENCODER: Final = msgspec.json.Encoder()
 def parse_page(body: bytes) -> Page:
     """Read an answer to GetRecords. Raises: Transient if it is none."""
     page = _decoded("GetRecords", _PAGE, body)
-    return _page("GetRecords", page.records, page.next_shard_iterator, page, len(body))
-
-
-def parse_event(body: bytes) -> Page:
-    """Read a SubscribeToShardEvent. Raises: Transient if it is none."""
-    event = _decoded("SubscribeToShard", _EVENT, body)
-    return _page("SubscribeToShard", event.records, event.continuation_sequence_number or None, event, len(body))
-
-
-def _page(action: str, records: list[_Record], following: str | None, told: _Page | _Event, size: int) -> Page:
+    records = page.records
     seconds = np.fromiter((r.approximate_arrival_timestamp for r in records), np.float64, len(records))
-    if not ((seconds >= 0) & (seconds < _SECONDS_END)).all():
-        raise _unreadable(action, "an ApproximateArrivalTimestamp is no time", size)
     return Page(
         sequences=[r.sequence_number for r in records],
         data=[r.data for r in records],
         arrivals_us=np.rint(seconds * 1e6).astype(np.int64),
         keys=[r.partition_key for r in records],
-        next_iterator=following,
-        behind_ms=told.millis_behind_latest,
-        children=tuple(map(_child, told.child_shards or ())),
-        size=size,
+        next_iterator=page.next_shard_iterator,
+        behind_ms=page.millis_behind_latest,
+        children=tuple(map(_child, page.child_shards or ())),
+        size=len(body),
     )
 
 
@@ -289,12 +244,6 @@ def parse_description(body: bytes) -> StreamInfo:
         created_us=round(found.stream_creation_timestamp * 1e6),
         consumers=found.consumer_count,
     )
-
-
-def parse_consumer(body: bytes) -> ConsumerInfo:
-    """Read an answer to DescribeStreamConsumer. Raises: Transient if it is none."""
-    found = _decoded("DescribeStreamConsumer", _CONSUMER, body).consumer_description
-    return ConsumerInfo(found.consumer_name, found.consumer_arn, found.consumer_status)
 
 
 def parse_results(body: bytes, count: int) -> PutResults:
@@ -330,17 +279,13 @@ def _shard(shard: _Shard) -> ShardInfo:
 def _decoded(action: str, decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
     try:
         return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # A proxy's page with status 200, or an answer that was cut; msgspec tells the place and the type, no contents.
-        place = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise _unreadable(action, place, len(body)) from None
-
-
-def _unreadable(action: str, place: str, size: int) -> Transient:
-    return Transient(
-        f"the answer to {action} cannot be read ({place}; {size} bytes): it will be asked again; if it stays,"
-        " look for a proxy between here and the endpoint"
-    )
+        place = str(error) if isinstance(error, msgspec.DecodeError) else "it is not UTF-8"
+        raise Transient(
+            f"the answer to {action} cannot be read ({place}; {len(body)} bytes): it will be asked again; if it stays,"
+            " look for a proxy between here and the endpoint"
+        ) from None
 
 
 # ----------------------------------------------------------------------------------------------------- writing

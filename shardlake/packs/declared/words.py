@@ -3,28 +3,21 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from shardlake.core.schema import Column, SourceSchema
 
-Format = Literal["json", "csv", "tsv", "log", "dynamodb"]
-Holds = Literal["", "S", "N", "B", "BOOL", "any", "image", "event"]
-NAMED: Final = ("json", "dynamodb")  # formats whose lines name their fields themselves
+Format = Literal["json", "csv", "tsv", "log"]
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A column that is read from a field. `field` is its name, or a path where lines are JSON.
-
-    Of a change of DynamoDB, `holds` is the type that the attribute at the path has there, or `any` of them, or it says
-    that the column is the whole `image`, or the `event`.
-    """
+    """A column that is read from a field. `field` is its name, or a path where lines are JSON."""
 
     column: Column
     field: str
     time: str
     needed: bool
-    holds: Holds = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,0 @@
-"""DynamoDB: its calls, the journal in a table, and the changes of tables as a stream."""

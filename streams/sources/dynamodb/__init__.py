@@ -1,1 +1,0 @@
-"""DynamoDB Streams as a source."""
