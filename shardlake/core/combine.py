@@ -16,12 +16,14 @@ from typing import Final
 
 from shardlake.core.schema import EVENT_COLUMNS, Column
 from shardlake.core.sql import identifier, literal
-from shardlake.core.view import COMBINED, PARTIALS, CompiledView
+from shardlake.core.view import COMBINED, PARTIALS, CompiledView, PartialColumn
 from shardlake.core.windows import ALL, Run, Windows, shared
 
 # A large part that shares windows with small ones is split by their keys instead, if it has this many times
 # their rows: a semi and an anti join cost about as much as combining three rows for each one probed.
 SPLIT_BY_KEYS_FACTOR: Final = 3
+
+OVERDRAWN: Final = "more was taken back than came"  # part of an error's message
 
 _FINITE_MAX_US: Final = 2**63 - 2  # a later or earlier TIMESTAMP is an infinity
 _FINITE_MIN_US: Final = -9_223_372_022_400_000_000
@@ -46,9 +48,51 @@ class Part:
         return Part("", (path,), windows, rows)
 
 
-def finalized_sql(view: CompiledView, parts: Sequence[Part]) -> str:
-    """Write the view over parts, as its users see it."""
-    return view.finalize.replace(COMBINED, f"({combined_sql(view, parts)})")
+def finalized_sql(view: CompiledView, parts: Sequence[Part], *, is_whole: bool = True) -> str:
+    """Write the view over parts, as its users see it.
+
+    `is_whole` says that every record of its source was read, up to the parts' cut: then an overdrawn group, of which
+    more was taken back than came, is an error when it is read, whose message contains OVERDRAWN. Else it is shown.
+    """
+    combined = combined_sql(view, parts)
+    if view.weight is not None and is_whole:
+        weight = identifier(view.weight)
+        found = f"CASE WHEN {_is_overdrawn(view)} THEN error('{OVERDRAWN}') ELSE {weight} END"
+        combined = f"SELECT * REPLACE ({found} AS {weight}) FROM ({combined})"
+    return view.finalize.replace(COMBINED, f"({combined})")
+
+
+def overdrawn_sql(view: CompiledView, parts: Sequence[Part]) -> str:
+    """Write a SELECT of how many groups are overdrawn; only a view over a stream of changes may have some."""
+    return f"SELECT count(*) FROM ({combined_sql(view, parts)}) WHERE {_is_overdrawn(view)}"
+
+
+def kept_sql(view: CompiledView, combined: str) -> str:
+    """Leave out of combined rows the groups of which everything was taken back: without them all answers are the same.
+
+    A view with sums of doubles keeps them, as they tell how much its sums may be off.
+    """
+    return f"SELECT * FROM {combined}" + (f" WHERE NOT ({_is_nothing(view)})" if _can_vanish(view) else "")
+
+
+def _can_vanish(view: CompiledView) -> bool:
+    return view.weight is not None and all(column.audit == "exact" for column in view.columns)
+
+
+def _is_overdrawn(view: CompiledView) -> str:
+    """Less than no rows, or no rows and yet something that they would hold."""
+    weight = identifier(view.weight or "")
+    remains = f" OR ({weight} = 0 AND NOT ({_is_nothing(view)}))" if _can_vanish(view) else ""
+    return f"{weight} < 0{remains}"
+
+
+def _is_nothing(view: CompiledView) -> str:
+    return " AND ".join(_nothing_of(column) for column in view.columns if column.role == "state")
+
+
+def _nothing_of(column: PartialColumn) -> str:
+    name = identifier(column.name)
+    return f"len({name}) = 0" if column.type.endswith("[]") else f"{name} = 0"
 
 
 def combined_sql(view: CompiledView, parts: Sequence[Part]) -> str:

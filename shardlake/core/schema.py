@@ -32,14 +32,20 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class SourceSchema:
-    """The typed columns of one source, which of them is the event's time, and which its id (if any)."""
+    """The typed columns of one source, which of them is the event's time, and which its id (if any).
+
+    Rows of a `weighted` source may take earlier ones back: it is a stream of changes, whose rows have no ids.
+    """
 
     name: str
     columns: tuple[Column, ...]
     event_time: str
     event_id: str | None = None
+    weighted: bool = False
 
     def __post_init__(self) -> None:
+        if self.weighted and self.event_id is not None:
+            raise Terminal(f"{self.name} is a stream of changes: its rows have no event ids, so leave event_id out")
         for column in self.columns:
             if column.type not in PLAIN_TYPES and not _is_decimal(column):
                 accepted = f"{', '.join(PLAIN_TYPES)}, DECIMAL(p,s) with p from 1 to 38 and s up to p"

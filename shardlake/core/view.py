@@ -19,6 +19,7 @@ from shardlake.core.schema import Column
 EVENTS: Final = "{events}"  # in `partial`: a relation with the source's columns; the form leaves out duplicates
 PARTIALS: Final = "{partials}"  # in `combine`: a relation with the partial columns, several rows a key
 COMBINED: Final = "{combined}"  # in `finalize`: a relation with the partial columns, one row a key
+WEIGHT: Final = "_weight"  # the partial column that says how many rows a group has, of a stream of changes
 VIEW_FORMAT: Final = 1  # of the JSON that a compiled view is stored as
 
 
@@ -57,7 +58,8 @@ class CompiledView:
 
     `window` names the key of its first `time_bucket`, by which partials are partitioned and passed through,
     and `window_us` is that bucket's width in microseconds; both are None for a view without one. `reads` are the
-    columns of the source that the view names; a view that was compiled before they were noted has none.
+    columns of the source that the view names; a view that was compiled before they were noted has none. `weight` names
+    the partial column that says how many rows a group has, of a view over a stream of changes; it has no group of none.
     """
 
     name: str
@@ -73,6 +75,7 @@ class CompiledView:
     window_us: int | None = None
     description: str = ""
     reads: tuple[Column, ...] = ()
+    weight: str | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -62,12 +62,19 @@ def _of_exact(call: Call, value: Term) -> Aggregation:
 
 
 def _squares(call: Call, value: Term, scale: int) -> State:
+    type_ = decimal_type(38, 2 * scale)
+    partial = f"CAST({call.over(f'sum({square(call, value)})')} AS {type_})"
+    return State("squares", type_, partial, f"CAST(sum({{squares}}) AS {type_})")
+
+
+def square(call: Call, value: Term) -> str:
+    """Write the square of an integer or decimal. Raises: NotMergeable if it needs too many digits."""
+    decimal = decimal_of(value.type)
+    scale = decimal[1] if decimal else 0
     if scale > _FACTOR_WIDTH:
         raise NotMergeable(f"{call.name} of {value.type} needs more than 38 digits", "convert it to a smaller scale")
     factor = f"CAST({value.sql} AS {decimal_type(_FACTOR_WIDTH, scale) if scale else 'HUGEINT'})"
-    type_ = decimal_type(38, 2 * scale)
-    partial = f"CAST({call.over(f'sum({factor} * {factor})')} AS {type_})"
-    return State("squares", type_, partial, f"CAST(sum({{squares}}) AS {type_})")
+    return f"{factor} * {factor}"
 
 
 def _steps(scale: int) -> tuple[tuple[str, str], ...]:

@@ -34,10 +34,10 @@ def approx_quantile(call: Call) -> Aggregation:
     state = State(
         "bins",
         _TYPE,
-        call.over(f"histogram({_BIN})", "{value} IS NOT NULL"),
+        call.over(HISTOGRAM, COUNTED),
         "flatten(list({bins}))",
-        partial_post=_AS_LIST,
-        combine_post=_ADD_UP,
+        partial_post=as_list("{bins}"),
+        combine_post=ADD_UP,
     )
     return Aggregation((state,), _MIDDLE, "DOUBLE", SKETCH, BOUND, _steps(*_ratio(quantile)), _row_steps(value))
 
@@ -63,11 +63,17 @@ _BIN: Final = (
     f"CAST(CASE WHEN {{magnitude}} < {_FIRST_NORMAL} THEN 0 "
     "WHEN {value} < 0 THEN -{magnitude} ELSE {magnitude} END AS INTEGER)"
 )
-_AS_LIST: Final = (
-    'coalesce(list_transform(map_entries({bins}), lambda e: struct_pack("bin" := e."key", "n" := CAST(e."value" AS '
-    f"BIGINT))), CAST([] AS {_TYPE}))"
-)
-_ADD_UP: Final = (
+HISTOGRAM: Final = f"histogram({_BIN})"
+COUNTED: Final = "{value} IS NOT NULL"
+
+
+def as_list(histogram: str, *, sign: str = "") -> str:
+    """Write a histogram as a list of bins, each with its count, or with less than nothing if the sign is "-"."""
+    one = f'struct_pack("bin" := e."key", "n" := {sign}CAST(e."value" AS BIGINT))'
+    return f"coalesce(list_transform(map_entries({histogram}), lambda e: {one}), CAST([] AS {_TYPE}))"
+
+
+ADD_UP: Final = (
     '(SELECT coalesce(list(struct_pack("bin" := b."bin", "n" := b."n") ORDER BY b."bin"), '
     f"CAST([] AS {_TYPE})) "
     'FROM (SELECT u."bin" AS "bin", CAST(sum(u."n") AS BIGINT) AS "n" '

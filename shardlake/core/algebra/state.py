@@ -86,6 +86,25 @@ Family = Callable[[Call], Aggregation]
 """How one family of aggregates builds itself for a call. Raises: NotMergeable."""
 
 
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """An aggregate of the algebra: how it is built.
+
+    `weighted` is how it is built over a stream of changes, or why it is not: the reason, and what to write instead.
+    """
+
+    plain: Family
+    weighted: Family | tuple[str, str]
+
+    def build(self, call: Call, *, weighted: bool) -> Aggregation:
+        """Apply it to a call. Raises: NotMergeable."""
+        family = self.weighted if weighted else self.plain
+        if isinstance(family, tuple):
+            reason, rewrite = family
+            raise NotMergeable(f"{call.name} has no partial form over a stream of changes: {reason}", rewrite)
+        return family(call)
+
+
 def one_argument(call: Call) -> Term:
     """Give the only argument. Raises: NotMergeable for another number of them."""
     if len(call.args) != 1:

@@ -39,11 +39,12 @@ _MEAN: Final = "CAST({sum} AS DOUBLE) / nullif({count}, 0)"
 
 def exact_sum(call: Call, value: Term) -> State:
     """Build the partial column of an integer's or decimal's sum."""
-    type_ = _exact_type(call, value)
+    type_ = exact_type(call, value)
     return State("sum", type_, f"CAST({call.over(f'sum({value.sql})')} AS {type_})", f"CAST(sum({{sum}}) AS {type_})")
 
 
-def _exact_type(call: Call, value: Term) -> str:
+def exact_type(call: Call, value: Term) -> str:
+    """Give the type of a sum of integers or decimals. Raises: NotMergeable for other values."""
     if is_integer(value.type):
         return "BIGINT"
     decimal = decimal_of(value.type)

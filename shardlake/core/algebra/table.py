@@ -2,35 +2,40 @@
 
 from typing import Final
 
+from shardlake.core.algebra import weights
 from shardlake.core.algebra.counts import count, count_if
 from shardlake.core.algebra.distinct import approx_count_distinct
 from shardlake.core.algebra.extremes import bool_and, bool_or, max_of, min_of
 from shardlake.core.algebra.moments import moment
 from shardlake.core.algebra.picks import arg_max, arg_min
 from shardlake.core.algebra.quantiles import approx_quantile
-from shardlake.core.algebra.state import Family
+from shardlake.core.algebra.state import Aggregate
 from shardlake.core.algebra.sums import avg, sum_of
 
 ALGEBRA_VERSION: Final = 1
 """Part of every fingerprint: raise it when a partial column changes its meaning."""
 
-AGGREGATES: Final[dict[str, Family]] = {
-    "count": count,
-    "count_if": count_if,
-    "sum": sum_of,
-    "avg": avg,
-    "min": min_of,
-    "max": max_of,
-    "bool_and": bool_and,
-    "bool_or": bool_or,
-    "var_samp": moment,
-    "var_pop": moment,
-    "stddev_samp": moment,
-    "stddev_pop": moment,
-    "arg_max": arg_max,
-    "arg_min": arg_min,
-    "approx_count_distinct": approx_count_distinct,
-    "approx_quantile": approx_quantile,
+_ABOVE: Final = "make the value a key of the view, and aggregate above it"
+_EXTREME: Final = ("when its row is taken back, what comes next is not known", _ABOVE)
+_REGISTERS: Final = ("when a value is taken back, what its register held before is not known", _ABOVE)
+
+AGGREGATES: Final[dict[str, Aggregate]] = {
+    "count": Aggregate(count, weights.count),
+    "count_if": Aggregate(count_if, weights.count_if),
+    "sum": Aggregate(sum_of, weights.sum_of),
+    "avg": Aggregate(avg, weights.avg),
+    "min": Aggregate(min_of, _EXTREME),
+    "max": Aggregate(max_of, _EXTREME),
+    "bool_and": Aggregate(bool_and, weights.bool_and),
+    "bool_or": Aggregate(bool_or, weights.bool_or),
+    "var_samp": Aggregate(moment, weights.moment),
+    "var_pop": Aggregate(moment, weights.moment),
+    "stddev_samp": Aggregate(moment, weights.moment),
+    "stddev_pop": Aggregate(moment, weights.moment),
+    "arg_max": Aggregate(arg_max, _EXTREME),
+    "arg_min": Aggregate(arg_min, _EXTREME),
+    "approx_count_distinct": Aggregate(approx_count_distinct, _REGISTERS),
+    "approx_quantile": Aggregate(approx_quantile, weights.approx_quantile),
 }
 
 REFUSED: Final[dict[str, tuple[str, str]]] = {

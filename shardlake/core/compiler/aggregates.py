@@ -60,10 +60,10 @@ def has_aggregate(node: exp.Expr) -> bool:
     return any(is_aggregate(n) for n in node.walk())
 
 
-def aggregation(scope: Scope, node: exp.Expr) -> Aggregation:
+def aggregation(scope: Scope, node: exp.Expr, *, weighted: bool = False) -> Aggregation:
     """Build an aggregate, with its FILTER if it has one. Raises: ViewRefused.
 
-    `scope` is that of rows: it resolves the source's columns.
+    `scope` is that of rows: it resolves the source's columns. `weighted` says that these may be taken back.
     """
     where = None
     if isinstance(node, exp.Filter):
@@ -75,7 +75,7 @@ def aggregation(scope: Scope, node: exp.Expr) -> Aggregation:
     _check_arguments(scope.text, node, name, slots)
     args = tuple(render(scope, node.args[s]) for s in slots if not isinstance(node.args.get(s), (exp.Star, type(None))))
     try:
-        return AGGREGATES[name](Call(name, args, where))
+        return AGGREGATES[name].build(Call(name, args, where), weighted=weighted)
     except NotMergeable as error:
         scope.text.refuse(node, error.reason, error.rewrite)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from shardlake.core.algebra import ALGEBRA_VERSION, Term
+from shardlake.core.algebra import ALGEBRA_VERSION, Term, weight_state
 from shardlake.core.algebra.types import NULL
 from shardlake.core.compiler.aggregates import aggregation, is_aggregate
 from shardlake.core.compiler.forms import Outline, combine_form, finalize_form, partial_form
@@ -18,12 +18,12 @@ from shardlake.core.compiler.operators import OPERATORS
 from shardlake.core.compiler.outline import Item, Key, items_of, keys_of
 from shardlake.core.compiler.parse import parse_select
 from shardlake.core.compiler.scalar import Scope, name_of, render
-from shardlake.core.compiler.states import Result, StateTable
+from shardlake.core.compiler.states import NamedState, Result, StateTable
 from shardlake.core.compiler.text import ViewText
 from shardlake.core.errors import ViewRefused
 from shardlake.core.schema import Column, SourceSchema
 from shardlake.core.sql import identifier
-from shardlake.core.view import CompiledView, OutputColumn, PartialColumn
+from shardlake.core.view import WEIGHT, CompiledView, OutputColumn, PartialColumn
 
 RESERVED = ("master",)  # the master dataset's pointer stands among those of the views
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
@@ -43,11 +43,14 @@ def compile_view(name: str, sql_text: str, schema: SourceSchema) -> CompiledView
     rows = row_scope(text, schema)
     items = items_of(text, select)
     keys = keys_of(rows, select, items, schema)
-    table = StateTable({k.item.name.lower() for k in keys} | {c.name.lower() for c in schema.columns})
+    table = _no_states(keys, schema)
     outputs = [_output(rows, item, keys, table) for item in items]
     where = _where(rows, select)
     results = tuple((o.column.name, o.term) for o in outputs)
-    outline = Outline(tuple(keys), tuple(table.states), tuple(table.row_steps), tuple(table.steps), results, where)
+    weight = WEIGHT if schema.weighted else None
+    outline = Outline(
+        tuple(keys), tuple(table.states), tuple(table.row_steps), tuple(table.steps), results, where, weight
+    )
     window = next((k for k in keys if k.window_us is not None), None)
     reads = _reads(select, schema)
     return CompiledView(
@@ -64,7 +67,17 @@ def compile_view(name: str, sql_text: str, schema: SourceSchema) -> CompiledView
         window_us=window.window_us if window else None,
         description=settings.get("description", ""),
         reads=reads,
+        weight=weight,
     )
+
+
+def _no_states(keys: list[Key], schema: SourceSchema) -> StateTable:
+    """Begin the partial columns of a view: over a stream of changes, the first is the weight of a group."""
+    table = StateTable({k.item.name.lower() for k in keys} | {c.name.lower() for c in schema.columns}, schema.weighted)
+    if schema.weighted:
+        state = weight_state()
+        table.states.append(NamedState(WEIGHT, state, {state.suffix: WEIGHT}))
+    return table
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +112,7 @@ def row_scope(text: ViewText, schema: SourceSchema) -> Scope:
 def _result_scope(rows: Scope, keys: list[Key], table: StateTable, result: Result) -> Scope:
     def leaf(node: exp.Expr) -> Term | None:
         if is_aggregate(node):
-            return table.add(aggregation(rows, node), result)
+            return table.add(aggregation(rows, node, weighted=table.weighted), result)
         for key in keys:
             if key.item.node.unnest() == node.unnest():
                 return Term(identifier(key.item.name), key.term.type)
@@ -152,4 +165,5 @@ def _fingerprint(outline: Outline, reads: tuple[Column, ...], schema: SourceSche
     states = [(s.name, s.state.partial) for s in outline.states]
     steps = [outline.row_steps, outline.steps]
     parts = [ALGEBRA_VERSION, schema.name, columns, keys, states, steps, outputs, outline.where]
+    parts += [outline.weight] if outline.weight else []
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

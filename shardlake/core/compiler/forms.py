@@ -12,7 +12,7 @@ from shardlake.core.view import COMBINED, EVENTS, PARTIALS
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """All that the forms are written from."""
+    """All that the forms are written from; `weight` names the partial column with a group's weight, if it has one."""
 
     keys: tuple[Key, ...]
     states: tuple[NamedState, ...]
@@ -20,6 +20,7 @@ class Outline:
     steps: tuple[tuple[str, str], ...]
     outputs: tuple[tuple[str, Term], ...]
     where: str | None
+    weight: str | None = None
 
 
 def partial_form(view: Outline) -> str:
@@ -41,8 +42,12 @@ def combine_form(view: Outline) -> str:
 
 
 def finalize_form(view: Outline) -> str:
-    """Write the form that turns combined rows into the view's columns."""
-    return _select([(name, term.sql) for name, term in view.outputs], _stepped(COMBINED, view.steps), "")
+    """Write the form that turns combined rows into the view's columns; a group without rows has none."""
+    some = f"WHERE {identifier(view.weight)} <> 0" if view.weight else ""
+    outputs = [(name, term.sql) for name, term in view.outputs]
+    if not view.steps:
+        return _select(outputs, COMBINED, some)
+    return _select(outputs, _stepped(f"{COMBINED}\n{some}" if some else COMBINED, view.steps), "")
 
 
 def _stepped(source: str, steps: Sequence[tuple[str, str]]) -> str:

@@ -30,9 +30,13 @@ class Result:
 
 @dataclass(slots=True)
 class StateTable:
-    """All partial columns of a view, in the order in which its outputs need them, and the steps to its results."""
+    """All partial columns of a view, in the order in which its outputs need them, and the steps to its results.
+
+    `weighted` says that its rows may be taken back.
+    """
 
     taken: set[str]
+    weighted: bool = False
     states: list[NamedState] = field(default_factory=list)
     row_steps: list[tuple[str, str]] = field(default_factory=list)
     steps: list[tuple[str, str]] = field(default_factory=list)
