@@ -1,4 +1,5 @@
-# A Kinesis stream, a bucket for what is stored, a queue that hears of log files, a volume for the root, and the roles.
+# A Kinesis stream, a bucket for what is stored, a table for the journal, a queue that hears of log files, a volume for a
+# root that has its journal itself, and the roles. Leave out the table or the volume: a root needs one of them.
 # Not tested on AWS. The same as cloudformation.yaml; the policies are the files of the folder iam.
 
 terraform {
@@ -32,6 +33,18 @@ variable "log_bucket" {
   type        = string
 }
 
+variable "journal_table" {
+  description = "The table of journals, which several Shardlakes may share."
+  type        = string
+  default     = "shardlake"
+}
+
+variable "journal_app" {
+  description = "The name of this one's journal in the table."
+  type        = string
+  default     = "main"
+}
+
 variable "availability_zone" {
   description = "Where the machine is that the root's volume is attached to."
   type        = string
@@ -54,6 +67,9 @@ locals {
     bucket     = aws_s3_bucket.lake.bucket
     log_bucket = var.log_bucket
     queue      = local.queue
+
+    journal_table = aws_dynamodb_table.journal.name
+    journal_app   = var.journal_app
   }
 }
 
@@ -106,6 +122,32 @@ resource "aws_s3_bucket_public_access_block" "lake" {
   restrict_public_buckets = true
 }
 
+resource "aws_dynamodb_table" "journal" {
+  name                        = var.journal_table
+  billing_mode                = "PAY_PER_REQUEST"
+  hash_key                    = "pk"
+  range_key                   = "sk"
+  deletion_protection_enabled = true
+
+  attribute {
+    name = "pk"
+    type = "S"
+  }
+
+  attribute {
+    name = "sk"
+    type = "S"
+  }
+
+  point_in_time_recovery {
+    enabled = true
+  }
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
 resource "aws_sqs_queue" "notices" {
   name                       = local.queue
   message_retention_seconds  = 345600
@@ -149,6 +191,11 @@ resource "aws_iam_policy" "this" {
     batch         = templatefile("${path.module}/iam/batch.json", local.names)
     query         = templatefile("${path.module}/iam/query.json", local.names)
     producer      = templatefile("${path.module}/iam/producer.json", local.names)
+    fan-out       = templatefile("${path.module}/iam/fan-out.json", local.names)
+    function      = templatefile("${path.module}/iam/function.json", local.names)
+
+    journal        = templatefile("${path.module}/iam/journal.json", local.names)
+    journal-reader = templatefile("${path.module}/iam/journal-reader.json", local.names)
   }
 
   name   = "shardlake-${each.key}"
@@ -179,12 +226,23 @@ resource "aws_iam_role_policy_attachment" "task" {
   policy_arn = aws_iam_policy.this[each.key].arn
 }
 
+resource "aws_iam_role_policy_attachment" "journal" {
+  for_each = aws_iam_role.task
+
+  role       = each.value.name
+  policy_arn = aws_iam_policy.this["journal"].arn
+}
+
 output "stream_arn" {
   value = aws_kinesis_stream.this.arn
 }
 
 output "queue_url" {
   value = aws_sqs_queue.notices.url
+}
+
+output "journal_url" {
+  value = "dynamodb://${aws_dynamodb_table.journal.name}/${var.journal_app}"
 }
 
 output "root_volume_id" {

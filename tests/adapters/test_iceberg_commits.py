@@ -132,7 +132,9 @@ def lost_answer() -> Exception:
 
 def test_a_locked_catalog_is_transient(lake: "Lake") -> None:
     base = lake.started()
-    lake.tables._writer()._catalog.engine.dispose()
+    catalog = lake.tables._writer()._catalog
+    assert isinstance(catalog, SqlCatalog)
+    catalog.engine.dispose()
     other = sqlite3.connect(lake.folder / "catalog.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     assert lake.tables.load("view") == base, "readers go on"

@@ -1,31 +1,46 @@
 """The behaviour of a journal, over every adapter, and the protocol's operations over it."""
 
+import random
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from shardlake.adapters.clock import SystemClock
+from shardlake.adapters.dynamodb.journal import DynamoJournal
+from shardlake.adapters.dynamodb.tables import creation
 from shardlake.adapters.memory_journal import MemoryJournal
 from shardlake.adapters.sqlite_journal import APPLICATION_ID, FORMAT, SqliteJournal
 from shardlake.core.errors import ConfigError, Conflict, Corrupt, FormatTooNew, Transient
 from shardlake.core.journal import operations, rows
-from shardlake.core.journal.port import Journal, Write
+from shardlake.core.journal.operations import Coming, Leaving
+from shardlake.core.journal.port import REMOVED, Journal, Write
 from shardlake.core.journal.rows import Entry, Head, ObjectRef, Registry, ShardRow
+from shardlake.testing.dynamodb import Behaviour, EmbeddedCalls, EmbeddedDynamo
+from tests.dynamodb.standin import Dynamo, dynamo
 
+__all__ = ["dynamo"]
 REF = ObjectRef("entry/0000/1/x", 3, "ab" * 32)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "moto", "embedded"])
 def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journal]:
     if request.param == "memory":
         yield MemoryJournal()
-        return
-    found = SqliteJournal(tmp_path / "deep" / "journal.sqlite", sync=False)
-    yield found
-    found.close()
+    elif request.param == "sqlite":
+        with closing(SqliteJournal(tmp_path / "deep" / "journal.sqlite", sync=False)) as found:
+            yield found
+    elif request.param == "embedded":
+        service = EmbeddedDynamo(SystemClock(), random.Random(0), Behaviour())
+        service.ask("CreateTable", **creation("journal"))
+        yield DynamoJournal(EmbeddedCalls(service), "journal", "app", SystemClock(), random.Random(0))
+    else:
+        dynamo: Dynamo = request.getfixturevalue("dynamo")
+        yield DynamoJournal(dynamo.client(), dynamo.new_table(), "app", SystemClock(), random.Random(0))
 
 
 @pytest.fixture
@@ -54,7 +69,7 @@ def entry(journal: Journal, lane: int, n: int) -> Entry:
 def adopt(journal: Journal, name: str, parents: tuple[str, ...] = (), lane: int = 0) -> None:
     rows_of_parents = [shard(journal, parent) for parent in parents]
     commit_id = f"adopt-{name}-{lane}"
-    done = operations.adopt(head(journal, lane), commit_id, shard(journal, name), rows_of_parents, REF)
+    done = operations.adopt(head(journal, lane), commit_id, [Coming(shard(journal, name), rows_of_parents)], REF)
     journal.transact(done.writes)
 
 
@@ -68,49 +83,84 @@ def test_get_gives_the_rows_that_exist(journal: Journal) -> None:
 
 
 def test_scan_is_ordered_and_bounded(journal: Journal) -> None:
-    keys = ["entry/0000/1", "entry/0000/2", "entry/0000/3", "entry/0001/1", "entry", "lane/0000", "é/1", "z"]
-    journal.transact([Write(key, None, key.encode()) for key in keys])
-    scanned = [key for key, _ in journal.scan("")]
-    assert scanned == sorted(keys)
+    keys = ["entry/0000/1", "entry/0000/2", "entry/0000/3", "entry/0001/1", "lane/0000", "t/B", "t/a", "t/z", "t/é/1"]
+    journal.transact([Write(key, None, key.encode()) for key in [*keys, "t", "table/x"]])
+    assert [key for key, _ in journal.scan("t/")] == sorted(keys[5:])
     assert [key for key, _ in journal.scan("entry/0000/")] == keys[:3]
     beyond = journal.scan("entry/0000/", after="entry/0000/1", upto="entry/0000/2")
     assert list(beyond) == [("entry/0000/2", b"entry/0000/2")]
     assert [key for key, _ in journal.scan("entry/0000/", after="entry/0000/2")] == ["entry/0000/3"]
+    assert [key for key, _ in journal.scan("entry/0000/", upto="entry/0000/2")] == keys[:2]
     assert list(journal.scan("entry/0000/", upto="entry")) == []
-    assert list(journal.scan("nothing")) == []
+    assert list(journal.scan("entry/0000/", after="f")) == []
+    assert list(journal.scan("nothing/")) == []
 
 
-def test_scan_takes_wildcards_literally(journal: Journal) -> None:
-    journal.transact([Write("a%b", None, b"1"), Write("axb", None, b"2"), Write("a_b", None, b"3")])
-    assert [key for key, _ in journal.scan("a_")] == ["a_b"]
-    assert [key for key, _ in journal.scan("a%")] == ["a%b"]
+def test_scan_takes_part_of_a_name_and_wildcards_literally(journal: Journal) -> None:
+    journal.transact([Write("t/a%b", None, b"1"), Write("t/axb", None, b"2"), Write("t/a_b", None, b"3")])
+    assert [key for key, _ in journal.scan("t/a_")] == ["t/a_b"]
+    assert [key for key, _ in journal.scan("t/a%")] == ["t/a%b"]
+    assert [key for key, _ in journal.scan("t/a%", upto="t/b")] == ["t/a%b"]
+
+
+def test_many_rows_are_read_and_scanned_whole(journal: Journal) -> None:
+    keys = [f"shard/{n:04d}" for n in range(230)]
+    for start in range(0, len(keys), 50):
+        journal.transact([Write(key, None, key.encode() * 600) for key in keys[start : start + 50]])
+    assert [key for key, _ in journal.scan("shard/")] == keys
+    assert journal.get([*keys, "shard/none"]) == {key: key.encode() * 600 for key in keys}
 
 
 @pytest.mark.parametrize("expect", [None, b"other"])
 def test_a_conflict_applies_nothing(journal: Journal, expect: bytes | None) -> None:
-    journal.transact([Write("a", None, b"1")])
-    with pytest.raises(Conflict, match="a is not as expected"):
-        journal.transact([Write("new", None, b"1"), Write("a", expect, b"2")])
-    assert list(journal.scan("")) == [("a", b"1")]
-    journal.transact([Write("new", None, b"1"), Write("a", b"1", b"2")])
-    assert list(journal.scan("")) == [("a", b"2"), ("new", b"1")]
+    journal.transact([Write("t/a", None, b"1")])
+    with pytest.raises(Conflict, match="t/a is not as expected"):
+        journal.transact([Write("t/new", None, b"1"), Write("t/a", expect, b"2")])
+    assert list(journal.scan("t/")) == [("t/a", b"1")]
+    journal.transact([Write("t/new", None, b"1"), Write("t/a", b"1", b"2")])
+    assert list(journal.scan("t/")) == [("t/a", b"2"), ("t/new", b"1")]
 
 
 def test_a_value_is_expected_where_nothing_is(journal: Journal) -> None:
     with pytest.raises(Conflict):
-        journal.transact([Write("a", b"1", b"2")])
-    assert list(journal.scan("")) == []
+        journal.transact([Write("t/a", b"1", b"2")])
+    assert list(journal.scan("t/")) == []
 
 
 def test_a_check_changes_nothing_and_still_conflicts(journal: Journal) -> None:
-    journal.transact([Write("a", None, b"1")])
-    journal.transact([Write("a", b"1", None), Write("absent", None, None), Write("b", None, b"2")])
-    assert journal.get(["a", "absent", "b"]) == {"a": b"1", "b": b"2"}
+    journal.transact([Write("t/a", None, b"1")])
+    journal.transact([Write("t/a", b"1", None), Write("t/absent", None, None), Write("t/b", None, b"2")])
+    assert journal.get(["t/a", "t/absent", "t/b"]) == {"t/a": b"1", "t/b": b"2"}
     with pytest.raises(Conflict):
-        journal.transact([Write("a", b"0", None), Write("c", None, b"3")])
+        journal.transact([Write("t/a", b"0", None), Write("t/c", None, b"3")])
     with pytest.raises(Conflict):
-        journal.transact([Write("a", None, None), Write("c", None, b"3")])
-    assert journal.get(["c"]) == {}
+        journal.transact([Write("t/a", None, None), Write("t/c", None, b"3")])
+    assert journal.get(["t/c"]) == {}
+
+
+def test_a_row_is_removed_only_as_expected(journal: Journal) -> None:
+    journal.transact([Write("t/a", None, b"1")])
+    with pytest.raises(Conflict):
+        journal.transact([Write("t/a", b"2", REMOVED)])
+    journal.transact([Write("t/a", b"1", REMOVED)])
+    assert list(journal.scan("t/")) == []
+    with pytest.raises(Conflict):
+        journal.transact([Write("t/a", b"1", REMOVED)])
+
+
+def test_what_was_undone_can_be_done_again(journal: Journal) -> None:
+    journal.transact([Write("t/a", None, b"1"), Write("t/b", None, b"1")])
+    there, back = [[Write(key, old, new) for key in ("t/a", "t/b")] for old, new in ((b"1", b"2"), (b"2", b"1"))]
+    for writes in (there, back, there):
+        journal.transact(writes)
+    assert journal.get(["t/a", "t/b"]) == {"t/a": b"2", "t/b": b"2"}
+
+
+def test_a_check_alone_is_a_transaction(journal: Journal) -> None:
+    journal.transact([Write("t/a", None, b"1")])
+    journal.transact([Write("t/a", b"1", None)])
+    with pytest.raises(Conflict):
+        journal.transact([Write("t/a", b"2", None)])
 
 
 # -------------------------------------------------------------------------------------------- the protocol
@@ -160,8 +210,8 @@ def test_a_lane_is_taken_only_if_its_owner_is_as_last_seen(founded: Journal) -> 
 
 def test_a_shard_is_adopted_by_one_lane(founded: Journal) -> None:
     free = shard(founded, "a")
-    first = operations.adopt(head(founded, 0), "x", free, [], REF)
-    second = operations.adopt(head(founded, 1), "y", free, [], REF)
+    first = operations.adopt(head(founded, 0), "x", [Coming(free)], REF)
+    second = operations.adopt(head(founded, 1), "y", [Coming(free)], REF)
     founded.transact(first.writes)
     with pytest.raises(Conflict):
         founded.transact(second.writes)
@@ -185,7 +235,7 @@ def test_children_are_adopted_after_the_end_of_all_parents(founded: Journal) -> 
 
 def test_a_released_shard_goes_on_in_another_lane_where_it_stopped(founded: Journal) -> None:
     adopt(founded, "a", lane=0)
-    done = operations.release(head(founded, 0), "r", shard(founded, "a"), "0017.0012", REF, REF)
+    done = operations.release(head(founded, 0), "r", [Leaving(shard(founded, "a"), "0017.0012", REF)], REF)
     founded.transact(done.writes)
     with pytest.raises(Conflict):
         founded.transact(done.writes)

@@ -11,6 +11,7 @@ import pytest
 
 from shardlake.adapters.clock import SystemClock
 from shardlake.adapters.iceberg.tables import IcebergTables
+from shardlake.adapters.memory_journal import MemoryJournal
 from shardlake.adapters.memory_tables import MemoryTables
 from shardlake.adapters.table_files import RemoteFile, checked
 from shardlake.adapters.table_storage import TableStorage
@@ -28,13 +29,14 @@ PROPERTIES: Mapping[str, str] = {"shardlake.positions": "p 1 ab", "shardlake.fin
 KEEP = 4
 
 
-@pytest.fixture(params=["memory", "iceberg", "s3"])
+@pytest.fixture(params=["memory", "iceberg", "s3", "journal"])
 def tables(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tables]:
     if request.param == "memory":
         yield MemoryTables(tmp_path / "tables", keep=KEEP)
         return
     storage = in_s3(tmp_path / "cache", request.getfixturevalue("s3")) if request.param == "s3" else None
-    found = IcebergTables(tmp_path / "tables", keep=KEEP, sync=False, storage=storage)
+    journal = MemoryJournal() if request.param == "journal" else None
+    found = IcebergTables(tmp_path / "tables", keep=KEEP, sync=False, storage=storage, journal=journal)
     yield found
     found.close()
 

@@ -4,7 +4,6 @@ import inspect
 import json
 import random
 import re
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -14,26 +13,33 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError
-from botocore.validate import ParamValidator
 from strictyaml import ruamel  # type: ignore[import-untyped]
 
+from shardlake.adapters.aws_lambda.mappings import MappingClient
 from shardlake.adapters.clock import SystemClock
+from shardlake.adapters.dynamodb.tables import HASH, RANGE, creation
 from shardlake.adapters.kinesis import client as kinesis_client
 from shardlake.adapters.kinesis.calls import KinesisCalls
-from shardlake.adapters.kinesis.port import KinesisAdmin, KinesisReader, KinesisWriter
+from shardlake.adapters.kinesis.port import KinesisAdmin, KinesisConsumers, KinesisReader, KinesisWriter
+from shardlake.adapters.kinesis.subscribe import ACTION as SUBSCRIBE
 from shardlake.adapters.s3.bucket import Bucket
 from shardlake.adapters.s3.queue import Message, Queue
 from shardlake.app.cli import Invocation
 from shardlake.app.logs import make_log
 from shardlake.app.main import run
-from shardlake.app.settings import Config, SourceSettings, settings
+from shardlake.app.settings import Config, SourceSettings
 from shardlake.app.streaming import stream
 from shardlake.core.errors import ShardlakeError
+from shardlake.core.journal.port import REMOVED, Write
 from shardlake.testing.kinesis import Behaviour, EmbeddedKinesis, Server, serve
+from tests.dynamodb.wired import Wired
 
-ROLES = ("batch", "file-source", "producer", "query", "stream-worker")
+ROLES = (
+    "batch", "fan-out", "file-source", "function", "journal", "journal-reader", "producer", "query", "stream-worker",
+)  # fmt: skip
 # An action of a policy is the operation's name, but for these.
 OTHER_ACTIONS = {
+    "dynamodb:TransactWriteItems": "dynamodb:ConditionCheckItem",
     "s3:DeleteObjects": "s3:DeleteObject",
     "s3:HeadObject": "s3:GetObject",
     "s3:ListObjectsV2": "s3:ListBucket",
@@ -154,11 +160,40 @@ def sqs_actions() -> set[str]:
     return recorder.actions
 
 
+def lambda_actions() -> set[str]:
+    recorder = Recorder("lambda")
+    with pytest.raises(ShardlakeError):
+        MappingClient(given=recorder).of("f", "s")
+    return recorder.actions
+
+
+def dynamodb_actions(*, writes: bool) -> set[str]:
+    """The actions that a journal makes; those of a transaction are those of its writes."""
+    wired = Wired()
+    journal = wired.journal()
+    if writes:
+        journal.warnings(journal.check())
+        journal.make("s3://lake/x")
+        checked = [Write("t/a", None, None), Write("t/b", None, b"1"), Write("t/c", None, b"1")]
+        for written in ([Write("t/c", None, b"1")], [Write("t/c", b"1", REMOVED)], checked):
+            journal.transact(written)
+    journal.layout()
+    journal.scan("shard/")
+    found = set(wired.actions()) - {"TransactWriteItems"}
+    parts = [part for _, request in wired.sent for part in request.get("TransactItems", ())]
+    single = {"ConditionCheck": "ConditionCheckItem", "Delete": "DeleteItem", "Put": "PutItem"}
+    return {f"dynamodb:{action}" for action in found | {single[kind] for part in parts for kind in part}}
+
+
 # Which methods of a bucket each role needs; listing is also what tells it that an object is not there.
 STORED = ("create", "write", "read", "download", "list", "delete")
 CALLED: dict[str, Callable[[], set[str]]] = {
     "batch": lambda: s3_actions(*STORED),
+    "fan-out": lambda: kinesis_actions(KinesisConsumers) | {f"kinesis:{SUBSCRIBE}"},
     "file-source": lambda: s3_actions("list", "open", "head") | sqs_actions(),
+    "function": lambda_actions,
+    "journal": lambda: dynamodb_actions(writes=True),
+    "journal-reader": lambda: dynamodb_actions(writes=False),
     "producer": lambda: kinesis_actions(KinesisWriter) | {"kinesis:DescribeStreamSummary"},
     "query": lambda: s3_actions("read", "download", "list"),
     "stream-worker": lambda: kinesis_actions(KinesisReader) | s3_actions(*STORED),
@@ -187,15 +222,18 @@ def test_every_policy_is_of_a_role_and_names_what_it_is_for(folder: Path) -> Non
     for role in ROLES:
         for statement in loaded(folder / "iam" / f"{role}.json")["Statement"]:
             [service] = {action.partition(":")[0] for action in statement["Action"]}
+            if statement["Action"] == ["lambda:ListEventSourceMappings"]:  # IAM knows no resource for it
+                assert statement["Resource"] == "*"
+                continue
             assert statement["Resource"].startswith(f"arn:aws:{service}:")
             assert _NAME.findall(statement["Resource"]), "it is no star"
 
 
 def test_the_roles_that_read_and_write_streams_make_none() -> None:
     everything = {f"kinesis:{action}" for action in kinesis_client._METHODS}
-    assert kinesis_actions(KinesisAdmin) == everything
+    assert kinesis_actions(KinesisAdmin) | {"kinesis:DescribeStreamConsumer"} == everything  # of fan-out alone
     assert everything - kinesis_actions(KinesisReader) - kinesis_actions(KinesisWriter) == {
-        "kinesis:CreateStream", "kinesis:MergeShards", "kinesis:SplitShard",
+        "kinesis:CreateStream", "kinesis:MergeShards", "kinesis:SplitShard", "kinesis:DescribeStreamConsumer",
     }  # fmt: skip
 
 
@@ -271,10 +309,27 @@ def test_the_template_refers_to_what_it_has(folder: Path) -> None:
 def test_what_holds_data_is_not_deleted_with_its_template(folder: Path) -> None:
     found = template(folder)["Resources"]
     kept = {name for name, resource in found.items() if resource.get("DeletionPolicy") in ("Retain", "Snapshot")}
-    assert kept == {"Stream", "Bucket", "RootVolume"}
+    assert kept == {"Stream", "Bucket", "Journal", "RootVolume"}
     text = (folder / "main.tf").read_text("utf-8")
     guarded = re.findall(r'^resource "(\w+)" "\w+" \{\n(?:(?!^\}).*\n)*?\s+prevent_destroy = true', text, re.MULTILINE)
-    assert set(guarded) == {"aws_kinesis_stream", "aws_s3_bucket", "aws_ebs_volume"}
+    assert set(guarded) == {"aws_kinesis_stream", "aws_s3_bucket", "aws_dynamodb_table", "aws_ebs_volume"}
+
+
+def test_the_journal_s_table_is_as_it_is_checked_at_start(folder: Path) -> None:
+    made = template(folder)["Resources"]["Journal"]["Properties"]
+    wanted = creation("t")
+    assert {name: made[name] for name in wanted} == wanted | {"TableName": {"Ref": "JournalTableName"}}
+    assert made["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert made["DeletionProtectionEnabled"] is True
+    assert "TimeToLiveSpecification" not in made
+    text = (folder / "main.tf").read_text("utf-8")
+    [table] = re.findall(r'^resource "aws_dynamodb_table" "journal" \{\n((?:(?!^\}).*\n)*)', text, re.MULTILINE)
+    keys = dict(re.findall(r'(hash_key|range_key) += "(\w+)"', table))
+    assert keys == {"hash_key": HASH, "range_key": RANGE}
+    assert dict(re.findall(r'name = "(\w+)"\n +type = "(\w)"', table)) == {HASH: "S", RANGE: "S"}
+    assert re.search(r"point_in_time_recovery \{\n +enabled = true", table)
+    assert re.search(r"deletion_protection_enabled += true", table)
+    assert "ttl" not in table
 
 
 def test_records_are_kept_for_longer_than_a_day(folder: Path) -> None:
@@ -298,77 +353,6 @@ def test_terraform_fills_in_every_name_of_every_policy(folder: Path) -> None:
     assert text.count("{") == text.count("}")
 
 
-# ------------------------------------------------------------------------------------------------ image and tasks
-
-
-def refused(service: str, operation: str, params: Any) -> str:
-    shape = model(service).operation_model(operation).input_shape
-    return str(ParamValidator().validate(params, shape).generate_report())
-
-
-@pytest.mark.parametrize(
-    ("name", "operation"), [("task", "RegisterTaskDefinition"), ("service", "CreateService"), ("batch", "RunTask")]
-)
-def test_the_inputs_of_ecs_are_those_of_its_operations(folder: Path, name: str, operation: str) -> None:
-    params = loaded(folder / "ecs" / f"{name}.json")
-    assert refused("ecs", operation, params) == ""
-    assert "Unknown parameter" in refused("ecs", operation, params | {"familiy": "x"})
-
-
-def test_no_task_has_a_root_that_dies_with_it(folder: Path) -> None:
-    task = loaded(folder / "ecs" / "task.json")
-    assert [list(volume) for volume in task["volumes"]] == [["name", "host"]]
-    assert task["requiresCompatibilities"] == ["EC2"]
-    placed = [loaded(folder / "ecs" / f"{name}.json")["placementConstraints"] for name in ("service", "batch")]
-    assert placed[0] == placed[1], "all of a root run on one machine"
-
-
-def commands(folder: Path) -> Iterator[list[str]]:
-    yield json.loads(re.findall(r"^CMD (\[.*\])$", (folder / "Dockerfile").read_text("utf-8"), re.MULTILINE)[0])
-    yield loaded(folder / "ecs" / "task.json")["containerDefinitions"][0]["command"]
-    yield loaded(folder / "ecs" / "batch.json")["overrides"]["containerOverrides"][0]["command"]
-    for shown in re.findall(r"command `(\[.*?\])`", (folder / "README.md").read_text("utf-8")):
-        yield json.loads(shown)
-
-
-def test_every_command_of_a_container_is_one_of_the_program(folder: Path, root: Path) -> None:
-    text = (folder / "Dockerfile").read_text("utf-8")
-    [entry] = json.loads(re.findall(r"^ENTRYPOINT (\[.*\])$", text, re.MULTILINE)[0])
-    assert entry in tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
-    found = list(commands(folder))
-    assert len(found) == 4
-    for command in found:
-        assert run([*command, "--help"], Invocation()) == 0
-    named = set(re.findall(r"`shardlake ([a-z]+(?: [a-z]+)?)[ `]", (folder / "README.md").read_text("utf-8")))
-    assert {"stream run", "doctor"} <= named
-    for words in named:
-        assert run([*words.split(), "--help"], Invocation()) == 0, words
-
-
-def test_every_variable_of_a_container_is_a_setting(folder: Path) -> None:
-    known = {setting.env for setting in settings().values()}
-    texts = [path.read_text("utf-8") for path in (folder / "Dockerfile", folder / "ecs" / "task.json")]
-    named = {name for text in texts for name in re.findall(r"SHARDLAKE_[A-Z_]+", text)}
-    assert {"SHARDLAKE_ROOT", "SHARDLAKE_SOURCE_STREAM", "SHARDLAKE_METRICS_PORT"} <= named <= known
-
-
-def test_the_image_is_made_of_what_is_there_and_watched_where_it_serves(folder: Path, root: Path) -> None:
-    text = (folder / "Dockerfile").read_text("utf-8")
-    copied = [word for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE) for word in line.split()]
-    assert {"shardlake", "streams", "batch", "serving", "pyproject.toml", "uv.lock"} <= set(copied)
-    assert all((root / name).exists() for name in copied)
-    kept = (folder / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
-    assert {f"!{name}" for name in copied} == {line for line in kept if line.startswith("!")}
-    assert re.search(r"^USER (?!root)\w+$", text, re.MULTILINE)
-    assert re.search(r"^STOPSIGNAL SIGTERM$", text, re.MULTILINE)
-    container = loaded(folder / "ecs" / "task.json")["containerDefinitions"][0]
-    [port] = set(re.findall(r"SHARDLAKE_METRICS_PORT=(\d+)", text))
-    assert f"127.0.0.1:{port}/metrics" in re.findall(r"HEALTHCHECK.*\n.*", text)[0]
-    assert f"127.0.0.1:{port}/metrics" in container["healthCheck"]["command"][-1]
-    assert container["portMappings"][0]["containerPort"] == int(port)
-    assert f"--uid {container['user']} " in text
-
-
 def test_everything_that_is_here_is_explained_and_says_that_it_is_not_tested(folder: Path) -> None:
     readme = (folder / "README.md").read_text("utf-8")
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -376,4 +360,4 @@ def test_everything_that_is_here_is_explained_and_says_that_it_is_not_tested(fol
     assert files - linked == {"README.md", "Dockerfile.dockerignore"}
     for name in ("README.md", "cloudformation.yaml", "main.tf", "Dockerfile"):
         assert re.search(r"tested on AWS", (folder / name).read_text("utf-8")), name
-    assert "DynamoDB" not in readme, "there is no such journal yet"
+    assert {"`journal.url`", "`storage.url`"} <= set(re.findall(r"`[a-z]+\.url`", readme))

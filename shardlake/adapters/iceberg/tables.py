@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from shardlake.adapters import table_index
 from shardlake.adapters.table_files import SNAPSHOTS_KEPT, check_name
 from shardlake.adapters.table_storage import LocalStorage, TableStorage
+from shardlake.core.journal.port import Journal
 from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.schema import Column
 from shardlake.core.seam import Seam
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 class IcebergTables:
     """Tables whose catalog is in a folder, which is made by the first change. Not for two threads at once.
 
-    Their files are in the same folder, unless another storage is named. `keep` snapshots of a table stay readable; the
+    Their files are in the same folder, unless another storage is named, and their catalog is in a journal, if one is
+    named. `keep` snapshots of a table stay readable; the
     files that only older ones hold go with each commit. `sync=False` gives up durability, for tests. A reader may hold
     one on a folder that does not exist.
     """
@@ -30,10 +32,12 @@ class IcebergTables:
         keep: int = SNAPSHOTS_KEPT,
         sync: bool = True,
         storage: TableStorage | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self._root = Path(root).absolute()
         self._storage: TableStorage = LocalStorage(self._root, sync) if storage is None else storage
-        self._keep = keep
+        self._keep, self._journal = keep, journal
+        self._find = table_index.finder(self._root, journal)
         self._opened: Writer | None = None
 
     def close(self) -> None:
@@ -50,7 +54,7 @@ class IcebergTables:
     def load(self, table: str) -> Snapshot | None:
         """Read a table's current snapshot, or None. Raises: Corrupt, FormatTooNew, Transient."""
         check_name(table)
-        return table_index.load(self._root, self._storage, table, lambda name: self._writer().rebuild(name))
+        return table_index.load(self._find, self._storage, table, lambda name: self._writer().rebuild(name))
 
     def widen(self, table: str, columns: Sequence[Column]) -> Sequence[Column]:
         """Add the columns that a table lacks, and give all that it has. Raises: as `Tables.widen`; Transient."""
@@ -91,5 +95,5 @@ class IcebergTables:
         if self._opened is None:
             from shardlake.adapters.iceberg.writer import Writer  # noqa: PLC0415 - a second of CPU, not for queries
 
-            self._opened = Writer(self._root, self._storage, self._keep)
+            self._opened = Writer(self._root, self._storage, self._keep, self._journal)
         return self._opened

@@ -6,12 +6,13 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table, TableProperties
 
 from shardlake.adapters.disk import translated
 from shardlake.adapters.iceberg.catalog import errors, identifier, open_catalog
+from shardlake.adapters.iceberg.catalog_rows import JournalCatalog
 from shardlake.adapters.iceberg.commit import Staged, stage
 from shardlake.adapters.iceberg.rebuild import rebuild, references, token_of
 from shardlake.adapters.iceberg.types import columns_of, iceberg_type, schema_of, spec_of
@@ -27,6 +28,7 @@ from shardlake.adapters.table_index import (
 )
 from shardlake.adapters.table_storage import TableStorage
 from shardlake.core.errors import Conflict, Terminal, Transient
+from shardlake.core.journal.port import Journal
 from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.schema import Column
 from shardlake.core.seam import NOTHING, Seam
@@ -35,16 +37,16 @@ METADATA_FILES_MAX: Final = 10  # older metadata files go with each commit; a re
 
 
 class Writer:
-    """The tables of the catalog in a folder, for writing. Not for two threads at once."""
+    """The tables of the catalog in a folder, or in a journal, for writing. Not for two threads at once."""
 
-    def __init__(self, root: Path, storage: TableStorage, keep: int) -> None:
+    def __init__(self, root: Path, storage: TableStorage, keep: int, journal: Journal | None) -> None:
         self._storage = storage
         self._keep = keep
-        self._catalog: SqlCatalog = open_catalog(root, storage)
+        self._catalog: Catalog = open_catalog(root, storage) if journal is None else JournalCatalog(journal, storage)
 
     def close(self) -> None:
         """Let go of the catalog."""
-        self._catalog.engine.dispose()
+        self._catalog.close()
 
     def create(self, name: str, columns: Sequence[Column], partition: str | None) -> Snapshot:
         """Make an empty table. Raises: Conflict if it exists, ConfigError, Transient."""

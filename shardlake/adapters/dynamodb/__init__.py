@@ -1,0 +1,1 @@
+"""DynamoDB: its calls, the journal in a table, and the changes of tables as a stream."""
