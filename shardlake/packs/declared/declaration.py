@@ -13,7 +13,7 @@ import msgspec
 from shardlake.core.errors import ConfigError, Terminal, ViewRefused
 from shardlake.core.schema import EVENT_COLUMNS, MASTER_COLUMNS, Column, SourceSchema
 from shardlake.packs.declared.paths import is_field
-from shardlake.packs.declared.words import Computed, Declaration, Format, Read, names_of
+from shardlake.packs.declared.words import NAMED, Computed, Declaration, Format, Holds, Read, names_of
 
 FILE: Final = "pack.toml"
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -31,6 +31,14 @@ _KINDS: Final = {
 _FREE: Final = ("about", "delimiter", "description", "is")
 _DATE_PARTS: Final = ("Yycx", "mbBjcx", "djcx")
 TIMES: Final = ("iso", "s", "ms", "us", "ns", "epoch")
+# The types of DynamoDB that a column may be made of, the usual one first.
+_HOLDS: Final[Mapping[str, tuple[Holds, ...]]] = {
+    "VARCHAR": ("S", "N", "B", "any", "image", "event"),
+    "BOOLEAN": ("BOOL", "N", "S"),
+    "DATE": ("S",),
+    "TIMESTAMP": ("S", "N"),
+}
+_WHOLE: Final = ("image", "event")  # of the change, not of an attribute
 
 
 class _Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -40,6 +48,7 @@ class _Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     from_: str = msgspec.field(default="", name="from")
     is_: str = msgspec.field(default="", name="is")
     time: str = ""
+    holds: str = ""
     needed: bool = False
     about: str = ""
 
@@ -66,8 +75,14 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     optional: tuple[str, ...] = ()
 
 
-_DELIMITERS: Final[Mapping[str, str]] = {"json": "", "csv": ",", "tsv": "\t", "log": " "}
-_NULLS: Final[Mapping[str, tuple[str, ...]]] = {"json": (), "csv": ("",), "tsv": ("", "-"), "log": ("-",)}
+_DELIMITERS: Final[Mapping[str, str]] = {"json": "", "csv": ",", "tsv": "\t", "log": " ", "dynamodb": ""}
+_NULLS: Final[Mapping[str, tuple[str, ...]]] = {
+    "json": (),
+    "csv": ("",),
+    "tsv": ("", "-"),
+    "log": ("-",),
+    "dynamodb": (),
+}
 
 
 def load(folder: Traversable, name: str) -> Declaration:
@@ -176,16 +191,32 @@ class _Checked:
             yield name, _Column(type=declared) if isinstance(declared, str) else declared
 
     def _read(self, name: str, one: _Column) -> Read:
-        self._check_name(name)
+        self._check_name(name, is_hidden=one.holds == "event")
         column = Column(name, one.type.upper(), one.about)
         needed = one.needed or name == self.given.event_time
-        return Read(column, one.from_ or name, self._time(f"columns.{name}", column, one.time), needed)
+        time, holds = self._time(f"columns.{name}", column, one.time), self._holds(name, one)
+        return Read(column, "" if holds in _WHOLE else one.from_ or name, time, needed, holds)
+
+    def _holds(self, name: str, one: _Column) -> Holds:
+        """Choose what an attribute of DynamoDB holds, by the column's type, and check what is said of it."""
+        key, kind = f"columns.{name}.holds", one.type.upper()
+        if self.given.format != "dynamodb":
+            if one.holds:
+                self.refuse(f"{key} is for format dynamodb, whose attributes have types of their own")
+            return ""
+        accepted = _HOLDS.get(kind, ("N", "S"))
+        holds = one.holds or ("N" if kind == "TIMESTAMP" and one.time in TIMES[1:] else accepted[0])
+        if (found := next((known for known in accepted if known == holds), None)) is None:
+            self.refuse(f"{key} is {holds!r}; accepted for {kind}: {', '.join(accepted)}")
+        if found in _WHOLE and one.from_:
+            self.refuse(f"{key} is {found!r}, which is no attribute: leave `from` out")
+        return found
 
     def _computed(self, name: str, one: _Column, schema: SourceSchema) -> Computed:
         from shardlake.core.compiler import compile_expression  # noqa: PLC0415 - a parser, for those who need it
 
         self._check_name(name)
-        if one.from_ or one.time or one.type or one.needed:
+        if one.from_ or one.time or one.type or one.needed or one.holds:
             self.refuse(f"columns.{name}: what `is` computes has its type from there; leave the other keys out")
         try:
             found = compile_expression(name, one.is_, schema)
@@ -193,9 +224,14 @@ class _Checked:
             self.refuse(f"columns.{name}.is: {error.reason} (at {error.column}); {error.rewrite}")
         return Computed(Column(name, found.type, one.about), found.sql, found.columns)
 
-    def _check_name(self, name: str) -> None:
+    def _check_name(self, name: str, *, is_hidden: bool = False) -> None:
         taken = {c.name for c in (*EVENT_COLUMNS, *MASTER_COLUMNS)}
-        if not _COLUMN.fullmatch(name) or name.lower() in taken:
+        if is_hidden and not name.startswith("_"):
+            self.refuse(
+                f"columns.{name} tells of the change and not of the item, so that a view cannot count by it: call it"
+                f" _{name}"
+            )
+        if not _COLUMN.fullmatch(name[is_hidden:]) or name.lower() in taken:
             self.refuse(f"columns.{name} is no name for a column: letters, digits and _, a letter first")
         if [n.lower() for n in self.given.columns].count(name.lower()) > 1:
             self.refuse(f"columns.{name} is there twice: SQL does not tell capitals from small letters")
@@ -221,7 +257,8 @@ class _Checked:
         given = self.given
         by_name = {c.name: c for c in columns}
         try:
-            schema = SourceSchema(self.name, tuple(columns), given.event_time, given.event_id or None)
+            is_weighted = given.format == "dynamodb"
+            schema = SourceSchema(self.name, tuple(columns), given.event_time, given.event_id or None, is_weighted)
         except Terminal as error:
             self.refuse(str(error))
         for key, name in (("event_time", given.event_time), ("event_id", given.event_id)):
@@ -237,10 +274,11 @@ class _Checked:
 
     def _check_layout(self) -> None:
         given = self.given
-        if given.format == "json":
+        if given.format in NAMED:
             named = [k for k in ("fields", "header", "fields_min", "delimiter", "nulls", "only") if getattr(given, k)]
             if named:
-                self.refuse(f"{named[0]} is for lines of fields; a JSON line names its own")
+                one = "a JSON line" if given.format == "json" else "a change"
+                self.refuse(f"{named[0]} is for lines of fields; {one} names its own")
             return self._check_paths()
         if len(given.delimiter.encode()) > 1 or given.delimiter in ('"', "\n", "\r"):
             self.refuse(f"delimiter is {given.delimiter!r}; accepted: one ASCII character")

@@ -5,7 +5,7 @@ Nothing but the line itself and the header above it decides what becomes of a li
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -14,17 +14,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shardlake.adapters.engine import Engine
-from shardlake.core.errors import SqlFailed, SumOverflow
+from shardlake.core.errors import MemoryExhausted, SqlFailed, SumOverflow
 from shardlake.packs import arrays
-from shardlake.packs.declared import delimited, jsonlines
+from shardlake.packs.declared import changes, delimited, jsonlines
 from shardlake.packs.declared.lines import Flags, Indices, Lines
 from shardlake.packs.declared.oddlines import OddCsv, OddLog
 from shardlake.packs.declared.shape import Layout
 from shardlake.packs.declared.values import FAULT, told, typed_sql
-from shardlake.packs.declared.words import Declaration, names_of
+from shardlake.packs.declared.words import NAMED, Declaration, names_of
 from shardlake.packs.pack import Decoded, Letter, Reason
 
 PASSED_OVER: Final = "-"
+_CHANGES: Final = "changes"  # the table that two statements are planned over
+_UNCOMPUTABLE: Final = "its values cannot be computed with"
+_MALFORMED: Final[Mapping[str, str]] = {
+    "json": "it is not a JSON object",
+    "dynamodb": "it is not a change: a Weight of 1 or -1, and an Image whose attributes are written as DynamoDB does",
+}
 
 
 class DeclaredDecoder:
@@ -61,7 +67,7 @@ class DeclaredDecoder:
         if self._header:
             rest &= ~((lines.lengths == len(self._header)) & lines.starting_with(self._header))
         rows = np.flatnonzero(rest)
-        if self._declared.format == "json":
+        if self._declared.format in NAMED:
             return self._of_json(lines, rows, letters)
         return self._of_fields(lines, rows, letters)
 
@@ -86,7 +92,27 @@ class DeclaredDecoder:
 
     def _of_json(self, lines: Lines, rows: Indices, letters: list[Letter]) -> Decoded:
         given = pa.table({"line": lines.texts(rows)})
-        return self._typed(lines, rows, _json_sql(self._declared), {jsonlines.LINES: given}, letters)
+        if self._declared.format == "dynamodb":
+            return self._typed(lines, rows, self._of_changes(given), letters)
+        sql = _json_sql(self._declared)
+        table = self._run(lambda part: self._engine.table(sql, {jsonlines.LINES: part}), given)
+        return self._typed(lines, rows, table, letters)
+
+    def _of_changes(self, given: pa.Table) -> pa.Table:
+        """Read images; again, with a statement that costs more, what the quick one cannot read."""
+        fast, whole = _changes_sql(self._declared)
+        careful = self._engine.prepared(whole, _CHANGES, given.schema)
+        try:
+            table = self._engine.prepared(fast, _CHANGES, given.schema).table(given)
+        except (SqlFailed, SumOverflow):
+            return self._run(careful.table, given)
+        again = np.flatnonzero(arrays.column_to_numpy(table[FAULT], np.int32) == changes.POWER)
+        if not len(again):
+            return table
+        read = self._run(careful.table, given.take(arrays.from_numpy(again, pa.int64())))
+        order = np.arange(given.num_rows)
+        order[again] = given.num_rows + np.arange(len(again))
+        return pa.concat_tables([table, read]).take(arrays.from_numpy(order, pa.int64()))
 
     # -------------------------------------------------------------------------------------------------- fields
 
@@ -122,7 +148,8 @@ class DeclaredDecoder:
         named = {
             f"t{i}": _column(table, one.field) for i, one in enumerate(self._declared.read) if i not in reader.absent
         }
-        return self._typed(lines, rows, reader.sql, {"texts": pa.table(named)}, letters)
+        table = self._run(lambda part: self._engine.table(reader.sql, {"texts": part}), pa.table(named))
+        return self._typed(lines, rows, table, letters)
 
     def _beginning_as_this_kind(self, lines: Lines, rows: Indices, letters: list[Letter]) -> Indices:
         """Leave out lines of another kind, if the first field tells: they may be cut in another way altogether."""
@@ -152,11 +179,8 @@ class DeclaredDecoder:
 
     # -------------------------------------------------------------------------------------------------- values
 
-    def _typed(
-        self, lines: Lines, rows: Indices, sql: str, given: dict[str, pa.Table], letters: list[Letter]
-    ) -> Decoded:
+    def _typed(self, lines: Lines, rows: Indices, table: pa.Table, letters: list[Letter]) -> Decoded:
         declared = self._declared
-        table = self._run(sql, given)
         faults = arrays.column_to_numpy(table[FAULT], np.int32)
         if faults.any():
             misread = np.flatnonzero(faults)
@@ -165,19 +189,25 @@ class DeclaredDecoder:
             is_good = faults == 0
             table, rows = table.filter(arrays.from_flags(is_good)), rows[is_good]
         names = [column.name for column in declared.schema.columns if column.name in table.column_names]
-        return Decoded(table.select(names), rows.astype(np.int64), tuple(sorted(letters, key=lambda x: x.index)))
+        weights = None
+        if declared.schema.weighted:
+            weights = arrays.column_to_numpy(table[changes.WEIGHT], np.int32)
+        return Decoded(
+            table.select(names), rows.astype(np.int64), tuple(sorted(letters, key=lambda x: x.index)), weights
+        )
 
-    def _run(self, sql: str, given: Mapping[str, pa.Table]) -> pa.Table:
-        """Run the SELECT. Were there a line on which it fails, halving finds it: that one is MALFORMED."""
-        [(name, rows)] = given.items()
+    def _run(self, select: Callable[[pa.Table], pa.Table], rows: pa.Table) -> pa.Table:
+        """Run a SELECT. Were there a line on which it fails, halving finds it: that one is MALFORMED."""
         try:
-            return self._engine.table(sql, {name: rows})
+            return select(rows)
+        except MemoryExhausted:  # no line is to blame
+            raise
         except (SqlFailed, SumOverflow):
             if rows.num_rows > 1:
                 middle = rows.num_rows // 2
                 halves = (rows.slice(0, middle), rows.slice(middle))
-                return pa.concat_tables([self._run(sql, {name: half}) for half in halves])
-            none = self._engine.table(sql, {name: rows.slice(0, 0)})
+                return pa.concat_tables([self._run(select, half) for half in halves])
+            none = select(rows.slice(0, 0))
             fault = np.array([jsonlines.MALFORMED], np.int32)
             columns = [
                 arrays.from_numpy(fault, f.type) if f.name == FAULT else pa.nulls(1, f.type) for f in none.schema
@@ -186,9 +216,9 @@ class DeclaredDecoder:
 
     def _misread(self, lines: Lines, at: int, fault: int) -> Letter:
         if fault == jsonlines.MALFORMED:
-            is_json = self._declared.format == "json"
-            detail = "it is not a JSON object" if is_json else "its values cannot be computed with"
-            return lines.letter(at, Reason.MALFORMED, detail)
+            return lines.letter(at, Reason.MALFORMED, _MALFORMED.get(self._declared.format, _UNCOMPUTABLE))
+        if fault >= changes.OTHER:
+            return lines.letter(at, Reason.WRONG_TYPE, changes.told(self._declared.read[fault - changes.OTHER]))
         if fault >= jsonlines.ROUNDED:
             field = self._declared.read[fault - jsonlines.ROUNDED].field
             detail = f"{field} is a number that JSON parsers round: have it written as a text, or declare it DOUBLE"
@@ -247,8 +277,17 @@ def _json_sql(declared: Declaration) -> str:
     return _sql(declared, jsonlines.texts_sql(declared.read), frozenset())
 
 
-def _sql(declared: Declaration, texts: str, absent: frozenset[int]) -> str:
-    return typed_sql(declared.read, declared.computed, declared.schema.event_time, texts, absent)
+@lru_cache(maxsize=32)
+def _changes_sql(declared: Declaration) -> tuple[str, str]:
+    """The statement for most images, and the one for any."""
+    fast = changes.texts_sql(declared.read, _CHANGES, careful=False)
+    whole = changes.texts_sql(declared.read, _CHANGES, careful=True)
+    kept = (changes.WEIGHT,)
+    return _sql(declared, fast, frozenset(), kept), _sql(declared, whole, frozenset(), kept)
+
+
+def _sql(declared: Declaration, texts: str, absent: frozenset[int], kept: Sequence[str] = ()) -> str:
+    return typed_sql(declared.read, declared.computed, declared.schema.event_time, texts, absent, kept)
 
 
 def _names(header: bytes, declared: Declaration) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ class Lines:
         ends = breaks.copy()
         if len(breaks) and b"\r" in block:
             ends -= (ends > starts) & (data[np.maximum(ends - 1, 0)] == ord("\r"))
-        if BOM in block:
+        if _has_marks(block):
             marked = [block.startswith(BOM, at) for at in starts.tolist()]
             starts = np.minimum(starts + len(BOM) * np.array(marked, np.int64), ends)
         return Lines(block, starts, ends, np.minimum(breaks + 1, len(block)))
@@ -91,7 +91,7 @@ class Lines:
     def texts(self, rows: Indices, stops: Indices | None = None) -> pa.Array:
         """Give some lines, in order, up to `stops` if given, as texts with what ends them; they must be UTF-8."""
         ends = (self.ends if stops is None else stops)[rows]
-        if BOM in self.block or (ends < self.ends[rows]).any():
+        if _has_marks(self.block) or (ends < self.ends[rows]).any():
             places = zip(self.starts[rows].tolist(), ends.tolist(), strict=True)
             data = b"".join([piece for first, last in places for piece in (self.block[first:last], b"\n")])
             offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(ends - self.starts[rows] + 1)])
@@ -102,6 +102,10 @@ class Lines:
     def letter(self, at: int, reason: Reason, detail: str) -> Letter:
         """Make a dead letter of a line."""
         return Letter(at, reason, detail, self.raw(at))
+
+
+def _has_marks(block: bytes) -> bool:
+    return not block.isascii() and BOM in block  # the first is far quicker
 
 
 def _bytes(block: bytes) -> npt.NDArray[np.uint8]:

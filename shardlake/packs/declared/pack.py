@@ -1,6 +1,6 @@
 """A pack that was declared in a folder: its columns, views and queries, and decoders for its lines."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from shardlake.packs.bots.columns import TOLD
 from shardlake.packs.declared import declaration, paths
 from shardlake.packs.declared.decoder import PASSED_OVER, DeclaredDecoder
 from shardlake.packs.declared.values import FAULT, typed_sql
-from shardlake.packs.declared.words import Computed, Declaration, Read, names_of
+from shardlake.packs.declared.words import NAMED, Computed, Declaration, Read, names_of
 from shardlake.packs.pack import LINE_BYTES_MAX, Decoder
 
 if TYPE_CHECKING:
@@ -42,6 +42,23 @@ class DeclaredPack:
         self._engine: Engine | None = None
         self._events = pa.schema([(c.name, _arrow_type(c)) for c in self.schema.columns])
 
+    @property
+    def image(self) -> str:
+        """The column that holds the whole image of an item; "" if there is none."""
+        return next((one.column.name for one in self._declared.read if one.holds == "image"), "")
+
+    def reading_of(self, columns: Iterable[str]) -> str:
+        """Say how columns are read, and those that they are computed of: equal texts are equal values, row by row."""
+        read = {one.column.name: one for one in self._declared.read}
+        made = {one.column.name: one for one in self._declared.computed}
+        chosen = set(columns)
+        sql = [(name, made[name].column.type, made[name].sql) for name in sorted(chosen & made.keys())]
+        for name in chosen & made.keys():
+            chosen |= set(made[name].origins)
+        fields = [(one.column.name, one.column.type, one.field, one.time, one.holds)
+                  for name, one in sorted(read.items()) if name in chosen]  # fmt: skip
+        return repr((sql, fields))
+
     def bucket_key(self, object_name: str) -> str | None:
         """Give what the groups of the declared pattern find in an object's name."""
         pattern = self._declared.bucket
@@ -60,9 +77,12 @@ class DeclaredPack:
         Raises: ConfigError.
         """
         declared = self._declared
-        if declared.format == "json":
+        if declared.format in NAMED:
             if fields:
-                raise ConfigError(f"source.fields is set, and the lines of {self.name} are JSON, which name their own")
+                kind = "JSON" if declared.format == "json" else "changes"
+                raise ConfigError(
+                    f"source.fields is set, and the lines of {self.name} are {kind}, which name their own"
+                )
             named: tuple[str, ...] | None = ()
         elif fields is None:
             named = None if declared.has_header else declared.fields
@@ -125,7 +145,7 @@ def _schema(declared: Declaration) -> SourceSchema:
     if taken := [c.name for c in TOLD if c.name in names]:
         raise ConfigError(f"pack {declared.name}: the column {taken[0]} is made of user_agent: call yours otherwise")
     given = declared.schema
-    return SourceSchema(given.name, given.columns + TOLD, given.event_time, given.event_id)
+    return SourceSchema(given.name, given.columns + TOLD, given.event_time, given.event_id, given.weighted)
 
 
 def _derived(declared: Declaration) -> dict[str, tuple[str, ...]]:
@@ -141,8 +161,10 @@ def _derived(declared: Declaration) -> dict[str, tuple[str, ...]]:
 
 
 def _overlap(declared: Declaration, one: Read, other: Read) -> bool:
-    if declared.format != "json":
+    if declared.format not in NAMED:
         return one.field.casefold() == other.field.casefold()
+    if "event" in (one.holds, other.holds):
+        return one.holds == other.holds
     mine, theirs = paths.steps(one.field), paths.steps(other.field)
     shorter = min(len(mine), len(theirs))
     return mine[:shorter] == theirs[:shorter]

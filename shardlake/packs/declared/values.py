@@ -29,13 +29,19 @@ _WRITTEN: Final = r"(\S.*)?[0-9](.*\S)?"  # strptime passes over blanks, and tak
 
 
 def typed_sql(
-    read: Sequence[Read], computed: Sequence[Computed], event_time: str, rows: str, absent: Container[int] = ()
+    read: Sequence[Read],
+    computed: Sequence[Computed],
+    event_time: str,
+    rows: str,
+    absent: Container[int] = (),
+    kept: Sequence[str] = (),
 ) -> str:
     """Write the SELECT that makes values of texts.
 
     `rows` is SQL that gives a column `t0`, `t1` and so on for each of `read` but those that are `absent`, and `#fault`,
-    which is 0 for rows that have texts. The result has the columns of `read` and `computed` by their names, and
-    `#fault`: 0, or what was there, or 1 + 2i where the i-th column is missing, or 2 + 2i where it is not of its type.
+    which is 0 for rows that have texts. The result has the columns of `read` and `computed` by their names, those that
+    are `kept` as they are, and `#fault`: 0, or what was there, or 1 + 2i where the i-th column is missing, or 2 + 2i
+    where it is not of its type.
     """
     there = [(i, one) for i, one in enumerate(read) if i not in absent]
     values = ", ".join(f"{_value(one, f't{i}')} AS v{i}" for i, one in there)
@@ -46,11 +52,12 @@ def typed_sql(
         for i, one in enumerate(read)
     )
     fault = f'CASE WHEN "{FAULT}" <> 0 THEN "{FAULT}" {faults} ELSE 0 END AS "{FAULT}"'
-    sql = f'SELECT {named}, {fault} FROM (SELECT {values}, {texts}, "{FAULT}" FROM ({rows}))'
+    more = "".join(f"{identifier(name)}, " for name in kept)
+    sql = f'SELECT {named}, {more}{fault} FROM (SELECT {values}, {texts}, {more}"{FAULT}" FROM ({rows}))'
     if not computed:
         return sql
-    more = ", ".join(f"{_computed(one)} AS {identifier(one.column.name)}" for one in computed)
-    return f"SELECT *, {more} FROM ({sql})"
+    made = ", ".join(f"{_computed(one)} AS {identifier(one.column.name)}" for one in computed)
+    return f"SELECT *, {made} FROM ({sql})"
 
 
 def _computed(one: Computed) -> str:

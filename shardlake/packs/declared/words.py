@@ -3,21 +3,28 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from shardlake.core.schema import Column, SourceSchema
 
-Format = Literal["json", "csv", "tsv", "log"]
+Format = Literal["json", "csv", "tsv", "log", "dynamodb"]
+Holds = Literal["", "S", "N", "B", "BOOL", "any", "image", "event"]
+NAMED: Final = ("json", "dynamodb")  # formats whose lines name their fields themselves
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A column that is read from a field. `field` is its name, or a path where lines are JSON."""
+    """A column that is read from a field. `field` is its name, or a path where lines are JSON.
+
+    Of a change of DynamoDB, `holds` is the type that the attribute at the path has there, or `any` of them, or it says
+    that the column is the whole `image`, or the `event`.
+    """
 
     column: Column
     field: str
     time: str
     needed: bool
+    holds: Holds = ""
 
 
 @dataclass(frozen=True, slots=True)
