@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m shardlake.testing.kinesis", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 (the default) takes a free one")
     parser.add_argument("--stream", action="append", default=[], metavar="NAME:SHARDS", help="a stream to begin with")
+    parser.add_argument("--consumer", metavar="NAME", help="a consumer that is registered with each of these streams")
     parser.add_argument("--unlimited", action="store_true", help="switch the throttles off")
     parser.add_argument("--seed", type=int, default=0, help="what chance begins with")
     options = parser.parse_args(arguments)
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kinesis.ask("CreateStream", StreamName=name, ShardCount=int(shards))
         except ServiceError as error:
             parser.error(f"--stream {wanted}: {error}")
+        if options.consumer:
+            told = kinesis.ask("DescribeStreamSummary", StreamName=name)["StreamDescriptionSummary"]
+            kinesis.ask("RegisterStreamConsumer", StreamARN=told["StreamARN"], ConsumerName=options.consumer)
     kinesis.behaviour = behaviour
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -27,6 +27,9 @@ class Fault:
 # The name of an action and the body of its request -> what goes wrong with it.
 FaultHook = Callable[[str, bytes], Fault | None]
 
+# A frame of a subscription -> what arrives of it: the same, other bytes, or fewer, after which the connection is lost.
+Spoil = Callable[[bytes], bytes]
+
 KMS_FAULTS = tuple(
     Fault(code, f"The request was rejected because of the state of the key: {code}", status=400)
     for code in (
@@ -58,6 +61,17 @@ class Behaviour:
     summaries_per_s: int | None = 20
     changes_per_s: int | None = 5
     count_changes_per_day: int | None = 10
+
+    # Enhanced fan-out. A subscription that is younger than `push_young_s` cannot be taken over.
+    subscribes_per_s: int | None = 1
+    consumer_describes_per_s: int | None = 20
+    push_bytes_per_s: int | None = 2 * MIB
+    push_life_s: float = 300.0
+    push_young_s: float = 5.0
+    push_idle_s: float = 5.0
+    push_bytes_max: int = MIB
+    consumers_max: int = 20
+    spoil: Spoil | None = None
 
     # Sizes of requests and pages.
     page_records_max: int = 10_000
@@ -103,6 +117,9 @@ class Behaviour:
             summaries_per_s=None,
             changes_per_s=None,
             count_changes_per_day=None,
+            subscribes_per_s=None,
+            consumer_describes_per_s=None,
+            push_bytes_per_s=None,
         )
 
     def changed(self, **changes: object) -> Self:

@@ -137,7 +137,7 @@ def describe_stream_summary(world: World, request: OnStream) -> dict[str, object
     stream = world.stream(request)
     summary = _common(stream) | {
         "OpenShardCount": len(stream.open_shards()),
-        "ConsumerCount": 0,
+        "ConsumerCount": len(stream.consumers),
         "MaxRecordSizeInKiB": stream.record_kib,
         "RecordDistributionStrategy": stream.distribution,
     }

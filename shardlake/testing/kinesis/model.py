@@ -8,13 +8,16 @@ from typing import Any
 import msgspec
 
 from shardlake.core.ports import Clock
-from shardlake.testing.kinesis import control, errors, listing, reading, requests, writing
+from shardlake.testing.kinesis import consumers, control, errors, listing, pushing, reading, requests, writing
 from shardlake.testing.kinesis.behaviour import Behaviour, Fault
 from shardlake.testing.kinesis.errors import ServiceError
+from shardlake.testing.kinesis.pushing import Push
 from shardlake.testing.kinesis.world import World
 
 _encode = msgspec.json.Encoder().encode
 _Handler = Callable[[World, Any], object]
+
+SUBSCRIBE = "SubscribeToShard"
 
 # Requests whose fields their handlers check: they hold many records, or none of the fields that `check` knows.
 _CHECKED_THERE = (requests.PutRecords, requests.PutRecord)
@@ -24,19 +27,24 @@ _HANDLERS: dict[str, tuple[type[requests.Request], _Handler]] = {
     "CreateStream": (requests.CreateStream, control.create_stream),
     "DecreaseStreamRetentionPeriod": (requests.ChangeRetention, control.decrease_retention),
     "DeleteStream": (requests.OnStream, control.delete_stream),
+    "DeregisterStreamConsumer": (requests.OnConsumer, consumers.deregister),
     "DescribeLimits": (requests.DescribeLimits, listing.describe_limits),
     "DescribeStream": (requests.DescribeStream, listing.describe_stream),
+    "DescribeStreamConsumer": (requests.OnConsumer, consumers.describe),
     "DescribeStreamSummary": (requests.OnStream, listing.describe_stream_summary),
     "GetRecords": (requests.GetRecords, reading.get_records),
     "GetShardIterator": (requests.GetShardIterator, reading.get_shard_iterator),
     "IncreaseStreamRetentionPeriod": (requests.ChangeRetention, control.increase_retention),
     "ListShards": (requests.ListShards, listing.list_shards),
+    "ListStreamConsumers": (requests.ListConsumers, consumers.list_consumers),
     "ListStreams": (requests.ListStreams, listing.list_streams),
     "ListTagsForStream": (requests.ListTags, control.list_tags),
     "MergeShards": (requests.MergeShards, control.merge_shards),
     "PutRecord": (requests.PutRecord, writing.put_record),
     "PutRecords": (requests.PutRecords, writing.put_records),
+    "RegisterStreamConsumer": (requests.RegisterConsumer, consumers.register),
     "RemoveTagsFromStream": (requests.RemoveTags, control.remove_tags),
+    SUBSCRIBE: (requests.Subscribe, pushing.subscribe),
     "SplitShard": (requests.SplitShard, control.split_shard),
     "UpdateMaxRecordSize": (requests.UpdateMaxRecordSize, control.update_max_record_size),
     "UpdateShardCount": (requests.UpdateShardCount, control.update_shard_count),
@@ -88,7 +96,18 @@ class EmbeddedKinesis:
         self._world.behaviour = behaviour
 
     def call(self, action: str, body: bytes) -> Response:
-        """Answer a request, as the service would or as a fault makes it; never raises for what a request holds."""
+        """Answer a request, as the service would or as a fault makes it; never raises for what a request holds.
+
+        Of a subscription that is opened here nothing comes: see `subscribe`.
+        """
+        answer = self._come_of(action, body)
+        return answer if isinstance(answer, Response) else Response(200, b"")
+
+    def subscribe(self, body: bytes) -> Push | Response:
+        """Open a subscription, whose answer has no end; a response if it is refused, or as a fault makes it."""
+        return self._come_of(SUBSCRIBE, body)
+
+    def _come_of(self, action: str, body: bytes) -> Push | Response:
         fault = self._fault(action, body)
         if fault is None:
             return self._answer(action, body)
@@ -97,7 +116,7 @@ class EmbeddedKinesis:
         if fault.dropped:
             return Response(0, b"", fault.delay_s, dropped=True)
         if answer is not None and fault.code is None:
-            return Response(answer.status, answer.body, fault.delay_s)
+            return Response(answer.status, answer.body, fault.delay_s) if isinstance(answer, Response) else answer
         return Response(fault.status, errors.error_body(fault.code or "", fault.message), fault.delay_s)
 
     def ask(self, action: str, **fields: object) -> dict[str, Any]:
@@ -120,7 +139,7 @@ class EmbeddedKinesis:
         hook = self._world.behaviour.fault
         return hook(action, body) if hook is not None else None
 
-    def _answer(self, action: str, body: bytes) -> Response:
+    def _answer(self, action: str, body: bytes) -> Push | Response:
         known = _ACTIONS.get(action)
         if known is None:
             return Response(400, errors.error_body("UnknownOperationException", f"There is no action {action[:64]}."))
@@ -136,6 +155,8 @@ class EmbeddedKinesis:
             return Response(400, errors.error_body(code, str(error)))
         except ServiceError as error:
             return Response(error.status, error.body())
+        if isinstance(answer, Push):
+            return answer
         if answer is None:
             return Response(200, b"")
         return Response(200, answer if isinstance(answer, bytes) else _encode(answer))

@@ -23,7 +23,7 @@ def get_shard_iterator(world: World, request: GetShardIterator) -> dict[str, str
     """Give an iterator for a place in a shard."""
     stream = world.ready_stream(request)
     shard = world.shard(stream, request.shard_id)
-    place = _place(world, stream, shard, request)
+    place = place_of(world, stream, shard, request)
     now_s = world.clock.monotonic_s()
     if not shard.iterators.admits(now_s, world.behaviour.iterators_per_s):
         raise _too_fast(world, stream, shard)
@@ -31,7 +31,8 @@ def get_shard_iterator(world: World, request: GetShardIterator) -> dict[str, str
     return {"ShardIterator": world.signer.seal_iterator(iterator)}
 
 
-def _place(world: World, stream: Stream, shard: Shard, request: GetShardIterator) -> int:
+def place_of(world: World, stream: Stream, shard: Shard, request: GetShardIterator) -> int:
+    """Give the place that a request means. Raises: ServiceError (InvalidArgumentException) if it means none."""
     kind, number = request.shard_iterator_type, request.starting_sequence_number
     if kind in _BY_NUMBER:
         if not number:
@@ -132,21 +133,32 @@ def _pay(shard: Shard, bytes_left: float, size: int, per_s: int | None) -> None:
 def _tail(world: World, stream: Stream, shard: Shard, place: int, after: int, now_s: float) -> bytes:
     """Write what follows a page's records."""
     at_tip = after == shard.after
-    behind_ms = 0
-    if not at_tip:
-        last = after - 1 if after > place else place
-        behind_ms = max(1, world.now_ms() - shard.stored_ms(last))
+    behind_ms = behind(world, shard, place, after)
     if at_tip and not shard.is_open and (after == place or not world.chances(world.behaviour.end_apart)):
-        children = _encode([_child(child) for child in shard.children])
+        children = _encode(children_of(shard))
         return b'],"MillisBehindLatest":0,"ChildShards":' + children + b"}"
     iterator = Iterator(stream.number, stream.name, shard.id, after, now_s)
     token = world.signer.seal_iterator(iterator)
     return f'],"MillisBehindLatest":{behind_ms},"NextShardIterator":"{token}"}}'.encode()
 
 
-def _child(shard: Shard) -> dict[str, object]:
-    parents = [parent.id for parent in shard.parents]
-    return {"ShardId": shard.id, "ParentShards": parents, "HashKeyRange": hash_range(shard)}
+def behind(world: World, shard: Shard, place: int, after: int) -> int:
+    """Give the milliseconds that a page from one place to another is behind the tip."""
+    if after == shard.after:
+        return 0
+    return max(1, world.now_ms() - shard.stored_ms(after - 1 if after > place else place))
+
+
+def children_of(shard: Shard) -> list[dict[str, object]]:
+    """Describe the shards that follow one."""
+    return [
+        {
+            "ShardId": child.id,
+            "ParentShards": [parent.id for parent in child.parents],
+            "HashKeyRange": hash_range(child),
+        }
+        for child in shard.children
+    ]
 
 
 def _too_fast(world: World, stream: Stream, shard: Shard) -> errors.ServiceError:

@@ -184,6 +184,46 @@ class ListTags(OnStream):
     limit: int | None = None
 
 
+class OnConsumer(Request):
+    """A request about one consumer: by its ARN, or by its name and the ARN of its stream."""
+
+    stream_arn: str | None = msgspec.field(name="StreamARN", default=None)
+    consumer_name: str | None = None
+    consumer_arn: str | None = msgspec.field(name="ConsumerARN", default=None)
+
+
+class RegisterConsumer(OnStream):
+    """Register a consumer with a stream."""
+
+    required = ("stream_arn", "consumer_name")
+    consumer_name: str = ""
+
+
+class ListConsumers(OnStream):
+    """List a page of the consumers of a stream."""
+
+    required = ("stream_arn",)
+    next_token: str | None = None
+    max_results: int | None = None
+
+
+class Position(msgspec.Struct, rename="pascal"):
+    """Where a subscription begins."""
+
+    type: str
+    sequence_number: str | None = None
+    timestamp: float | None = None
+
+
+class Subscribe(Request):
+    """Have the records of a shard pushed."""
+
+    required = ("consumer_arn", "shard_id", "starting_position")
+    consumer_arn: str = msgspec.field(name="ConsumerARN", default="")
+    shard_id: str = ""
+    starting_position: Position | None = None
+
+
 HASH_KEY = re.compile(r"0|[1-9]\d{0,38}", re.ASCII)
 _NAME = (1, 128, re.compile(r"[a-zA-Z0-9_.-]+"))
 _SEQUENCE_NUMBER = (0, 129, re.compile(r"0|([1-9]\d{0,128})", re.ASCII))
@@ -191,6 +231,8 @@ _TEXTS = {
     "stream_name": _NAME,
     "exclusive_start_stream_name": _NAME,
     "shard_id": _NAME,
+    "consumer_name": _NAME,
+    "consumer_arn": (1, 2048, re.compile(r"arn:aws.*:kinesis:.*:\d{12}:stream/[\w.-]+/consumer/[\w.-]+:\d+", re.ASCII)),
     "exclusive_start_shard_id": _NAME,
     "shard_to_split": _NAME,
     "shard_to_merge": _NAME,
@@ -221,6 +263,11 @@ _CHOICES = {
 }
 _FILTERS = ("AFTER_SHARD_ID", "AT_TRIM_HORIZON", "FROM_TRIM_HORIZON", "AT_LATEST", "AT_TIMESTAMP", "FROM_TIMESTAMP")
 _MODES = ("PROVISIONED", "ON_DEMAND")
+_KINDS: dict[type, tuple[str, ...]] = {
+    StreamMode: _MODES,
+    Position: _CHOICES["shard_iterator_type"],
+    ShardFilter: _FILTERS,
+}
 
 
 def check(request: Request) -> None:
@@ -250,11 +297,13 @@ def _fault(name: str, value: object, *, needed: bool) -> str | None:
             return _fault_of_text(name, value) if value or name in {"stream_name", "stream_arn"} else None
         case int() if name in _NUMBERS:
             return _fault_of_number(value, *_NUMBERS[name])
-        case StreamMode(stream_mode=mode) if mode not in _MODES:
-            return f"Member must satisfy enum value set: [{', '.join(_MODES)}]"
-        case ShardFilter(type=kind) if kind not in _FILTERS:
-            return f"Member must satisfy enum value set: [{', '.join(_FILTERS)}]"
+        case StreamMode(stream_mode=kind) | Position(type=kind) | ShardFilter(type=kind):
+            return _fault_of_choice(kind, _KINDS[type(value)])
     return None
+
+
+def _fault_of_choice(value: str, choices: tuple[str, ...]) -> str | None:
+    return None if value in choices else f"Member must satisfy enum value set: [{', '.join(choices)}]"
 
 
 def _fault_of_number(value: int, least: int, most: int) -> str | None:
@@ -267,7 +316,7 @@ def _fault_of_number(value: int, least: int, most: int) -> str | None:
 
 def _fault_of_text(name: str, value: str) -> str | None:
     if name in _CHOICES:
-        return None if value in _CHOICES[name] else f"Member must satisfy enum value set: [{', '.join(_CHOICES[name])}]"
+        return _fault_of_choice(value, _CHOICES[name])
     if name not in _TEXTS:
         return None
     least, most, pattern = _TEXTS[name]

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, Self
 import msgspec
 
 from shardlake.testing.kinesis.errors import error_body
-from shardlake.testing.kinesis.model import EmbeddedKinesis, Response
+from shardlake.testing.kinesis.model import SUBSCRIBE, EmbeddedKinesis, Response
+from shardlake.testing.kinesis.pushing import Push
 
 HOST = "127.0.0.1"
 _TARGET = "Kinesis_20131202"
@@ -22,6 +23,8 @@ _BODY_BYTES_MAX = 64 << 20
 # Up to here it is cheaper to copy a body behind its head than to send twice.
 _COPIED_BYTES_MAX = 65_536
 _JOIN_S = 5.0
+# The clock of the model may be any: it is looked at so often for what time alone brings.
+_LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class Server:
 
     def __init__(self, kinesis: EmbeddedKinesis, port: int = 0) -> None:
         self.kinesis = kinesis
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._listener = socket.create_server((HOST, port), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://{HOST}:{self.port}"
@@ -63,8 +66,11 @@ class Server:
 
     def call(self, action: str, body: bytes) -> Response:
         """Call the model, while no request is in it."""
-        with self._lock:
-            return self.kinesis.call(action, body)
+        with self._changed:
+            try:
+                return self.kinesis.call(action, body)
+            finally:
+                self._changed.notify_all()
 
     def ask(self, action: str, **fields: object) -> dict[str, Any]:
         """Call an action with a request's fields and give its answer's. Raises: ServiceError if it is an error."""
@@ -75,6 +81,8 @@ class Server:
         if self._stopping.is_set():
             return
         self._stopping.set()
+        with self._changed:
+            self._changed.notify_all()
         # A blocked accept() wakes up for a connection on every system, and for a close only on some.
         with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=_JOIN_S):
             self._acceptor.join(_JOIN_S)
@@ -130,6 +138,8 @@ class Server:
         if request is None:
             return False
         response = self._answer(request)
+        if isinstance(response, Push):
+            return self._push(connection, response) and request.stays
         if response.delay_s > 0:
             self._stopping.wait(response.delay_s)
         if response.dropped:
@@ -137,7 +147,7 @@ class Server:
         self._send(connection, response)
         return request.stays
 
-    def _answer(self, request: _Request) -> Response:
+    def _answer(self, request: _Request) -> Push | Response:
         if request.method != "POST":
             return Response(HTTPStatus.OK, b"{}")
         service, _, action = request.headers.get("x-amz-target", "").partition(".")
@@ -145,7 +155,29 @@ class Server:
             return Response(400, error_body("UnknownOperationException", f"This is {_TARGET}, and nothing else."))
         if "cbor" in request.headers.get("content-type", ""):
             return Response(400, error_body("SerializationException", "This service speaks JSON: switch CBOR off."))
+        if action == SUBSCRIBE:
+            with self._changed:
+                return self.kinesis.subscribe(request.body)
         return self.call(action, request.body)
+
+    def _push(self, connection: socket.socket, push: Push) -> bool:
+        """Send the frames of a subscription as chunks until it is over, and say whether it ended as it should."""
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.amazon.eventstream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        while (frame := self._frame(push)) is not None:
+            connection.sendall(b"%x\r\n%b\r\n" % (len(frame), frame))
+        if push.is_cut or self._stopping.is_set():
+            return False
+        connection.sendall(b"0\r\n\r\n")
+        return True
+
+    def _frame(self, push: Push) -> bytes | None:
+        """Wait for the next frame; None if there are no more."""
+        with self._changed:
+            while (frame := push.next()) is None and not push.is_over and not self._stopping.is_set():
+                self._changed.wait(_LOOK_S)
+            return frame
 
     def _send(self, connection: socket.socket, response: Response) -> None:
         head = (

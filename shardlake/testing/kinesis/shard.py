@@ -84,6 +84,10 @@ class Shard:
         """Give the place of the first record that was stored then or later; it may be trimmed."""
         return self._base + bisect_left(self._stored_ms, time_ms)
 
+    def serial(self, place: int) -> int:
+        """Give the serial of the record in a place."""
+        return self._serials[place - self._base]
+
     def stored_ms(self, place: int) -> int:
         """Give the time at which the record in a place was stored."""
         return self._stored_ms[place - self._base]

@@ -3,6 +3,7 @@
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from shardlake.testing.kinesis import errors
@@ -11,6 +12,27 @@ from shardlake.testing.kinesis.throttle import Window
 
 MS_PER_HOUR = 3_600_000
 SECONDS_PER_DAY = 86_400
+
+
+@dataclass(slots=True, eq=False)
+class Consumer:
+    """An application that is registered. `due_s` is when it is ready or, if it `leaves`, gone.
+
+    `windows` counts its calls for each shard, and `newest` is the subscription that each shard has now: an object that
+    its maker knows.
+    """
+
+    name: str
+    arn: str
+    made_ms: int
+    due_s: float
+    leaves: bool = False
+    windows: dict[str, Window] = field(default_factory=dict)
+    newest: dict[str, object] = field(default_factory=dict)
+
+    def status(self, now_s: float) -> str:
+        """Tell what state it is in."""
+        return "DELETING" if self.leaves else "ACTIVE" if now_s >= self.due_s else "CREATING"
 
 
 class Stream:
@@ -27,6 +49,7 @@ class Stream:
         self.tags: dict[str, str] = {}
         self.serial = 0
         self.count_changes = Window(SECONDS_PER_DAY)
+        self.consumers: dict[str, Consumer] = {}
         self.shards: dict[str, Shard] = {}
         # What happens when the present state ends: at a monotonic second, with the wall-clock time of that moment.
         self.due_s: float | None = None
@@ -48,6 +71,8 @@ class Stream:
             self.due_s = None
             self.status = "ACTIVE"
             self._then(self.due_ms)
+        for name in [c.name for c in self.consumers.values() if c.leaves and now_s >= c.due_s]:
+            del self.consumers[name]
 
     def horizon_ms(self, now_ms: int) -> int:
         """Give the time before which nothing is kept."""
