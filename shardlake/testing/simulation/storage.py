@@ -1,0 +1,222 @@
+"""Object storage and batch tables in memory, as one process sees them: slow, failing, half done, gone for a moment."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from shardlake.adapters.table_files import SNAPSHOTS_KEPT, changed, lacking
+from shardlake.core.errors import Conflict, Corrupt, Missing, OutcomeUnknown, Transient
+from shardlake.core.journal.rows import ObjectRef
+from shardlake.core.ports import ObjectStore, Snapshot, TableFile, Tables
+from shardlake.core.schema import Column
+from shardlake.core.seam import NOTHING, Seam
+from shardlake.testing.simulation.faults import Faults, Killed, Process
+
+
+class MemoryObjects:
+    """Objects that last as long as this does. `path` gives a name: there are no files."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, bytes] = {}
+
+    def put(self, folder: str, objects: Mapping[str, bytes | memoryview]) -> Mapping[str, ObjectRef]:
+        """Create objects. Raises: Conflict if a name exists."""
+        put = {}
+        for name, data in objects.items():
+            full = f"{folder}/{name}"
+            if full in self._objects:
+                raise Conflict(f"object {full} exists: a name is never used again, take another")
+            kept = self._objects[full] = bytes(data)
+            put[name] = ObjectRef(full, len(kept), hashlib.sha256(kept).hexdigest())
+        return put
+
+    def get(self, ref: ObjectRef) -> bytes:
+        """Read an object whole. Raises: Corrupt if it is another one, Missing if it is not there."""
+        data = self._objects.get(ref.name)
+        if data is None:
+            raise Missing(f"object {ref.name} is not there: read the rows again, then plan again")
+        if len(data) != ref.length or hashlib.sha256(data).hexdigest() != ref.sha256:
+            raise Corrupt(f"object {ref.name} is not as it was committed")
+        return data
+
+    def fetch(self, refs: Iterable[ObjectRef]) -> None:
+        """Do nothing: they are near."""
+
+    def path(self, ref: ObjectRef) -> str:
+        """Give its name. Raises: as `get`."""
+        self.get(ref)
+        return ref.name
+
+    def list(self, prefix: str) -> Sequence[str]:
+        """Name the objects whose name begins with `prefix`, in order."""
+        return sorted(name for name in self._objects if name.startswith(prefix))
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Remove objects; those that are not there are passed over."""
+        for name in names:
+            self._objects.pop(name, None)
+
+
+class FaultyObjects:
+    """Passes everything on to another store, but for what lies in wait."""
+
+    def __init__(self, inner: ObjectStore, faults: Faults, process: Process) -> None:
+        self._inner, self._faults, self._process = inner, faults, process
+
+    def put(self, folder: str, objects: Mapping[str, bytes | memoryview]) -> Mapping[str, ObjectRef]:
+        """Create objects. Raises: as the store; Transient, after which some of them may exist."""
+        fault = self._faults.at(self._process, "store.put", folder)
+        if fault is not None:
+            if fault.effect != "failed":
+                self._inner.put(folder, dict(list(objects.items())[: (len(objects) + 1) // 2]))
+            if fault.effect == "half, then a crash":
+                self._process.is_dead = True
+                raise Killed
+            raise Transient("the storage is out of reach")
+        put = self._inner.put(folder, objects)
+        self._faults.at(self._process, "store.put", after=True)
+        return put
+
+    def get(self, ref: ObjectRef) -> bytes:
+        """Read an object whole. Raises: as the store."""
+        self._begin(ref)
+        data = self._inner.get(ref)
+        self._faults.at(self._process, "store.get", after=True)
+        return data
+
+    def fetch(self, refs: Iterable[ObjectRef]) -> None:
+        """Bring objects near. Raises: as the store."""
+        self._inner.fetch(refs)
+
+    def path(self, ref: ObjectRef) -> str:
+        """Give a local path. Raises: as the store."""
+        self._begin(ref)
+        return self._inner.path(ref)
+
+    def _begin(self, ref: ObjectRef) -> None:
+        fault = self._faults.at(self._process, "store.get", ref.name)
+        if fault is not None:
+            raise (Missing if fault.effect == "missing" else Transient)(f"object {ref.name} cannot be read now")
+
+    def list(self, prefix: str) -> Sequence[str]:
+        """Name objects, in order."""
+        return self._inner.list(prefix)
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Remove objects."""
+        self._inner.delete(names)
+
+
+@dataclass(slots=True)
+class PlainTables:
+    """Batch tables in memory, their files too: `files` is path -> contents, of the newest snapshots."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    _newest: dict[str, Snapshot] = field(default_factory=dict)
+    _removed: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    _columns: dict[str, tuple[Column, ...]] = field(default_factory=dict)
+    _numbers: "count[int]" = field(default_factory=lambda: count(1))
+
+    def create(self, table: str, columns: Sequence[Column], partition: str | None) -> Snapshot:
+        """Make an empty table. Raises: Conflict if it exists."""
+        del partition
+        if table in self._newest:
+            raise Conflict(f"table {table} exists: load it")
+        self._columns[table], self._removed[table] = tuple(columns), []
+        self._newest[table] = Snapshot(table, self._token(), NOTHING)
+        return self._newest[table]
+
+    def load(self, table: str) -> Snapshot | None:
+        """Read a table's current snapshot, or None."""
+        return self._newest.get(table)
+
+    def widen(self, table: str, columns: Sequence[Column]) -> Sequence[Column]:
+        """Add the columns that a table lacks, and give all that it has."""
+        self._columns[table] += lacking(f"table {table}", self._columns[table], columns)
+        return self._columns[table]
+
+    def new_file(self, table: str, partition: str) -> str:
+        """Give a path, never used before."""
+        return f"{table}/{partition or 'all'}/{self._token()}"
+
+    def commit(
+        self,
+        base: Snapshot,
+        add: Sequence[TableFile],
+        remove: Sequence[TableFile],
+        seam: Seam,
+        properties: Mapping[str, str],
+    ) -> Snapshot:
+        """Add and remove files and move the seam, if the table is still as `base`. Raises: Conflict, Corrupt."""
+        newest = self._newest.get(base.table)
+        if newest is None or newest.token != base.token:
+            raise Conflict(f"table {base.table} is no longer at {base.token}: read it again")
+        after = Snapshot(base.table, self._token(), seam, changed(newest, add, remove), dict(properties))
+        self._newest[base.table] = after
+        removed = self._removed[base.table]
+        removed.append(tuple(file.path for file in remove))
+        while len(removed) >= SNAPSHOTS_KEPT:
+            for path in removed.pop(0):
+                self.files.pop(path, None)
+        return after
+
+    def drop(self, table: str) -> None:
+        """Remove a table; one that is not there is passed over."""
+        self._newest.pop(table, None)
+
+    def _token(self) -> str:
+        return f"{next(self._numbers):08d}"
+
+
+class FaultyTables:
+    """Passes everything on to other tables, but for what lies in wait."""
+
+    def __init__(self, inner: Tables, faults: Faults, process: Process) -> None:
+        self._inner, self._faults, self._process = inner, faults, process
+
+    def create(self, table: str, columns: Sequence[Column], partition: str | None) -> Snapshot:
+        """Make a table."""
+        self._faults.at(self._process, "tables.create", table)
+        made = self._inner.create(table, columns, partition)
+        self._faults.at(self._process, "tables.create", after=True)
+        return made
+
+    def load(self, table: str) -> Snapshot | None:
+        """Load a table."""
+        self._faults.at(self._process, "tables.load", table)
+        found = self._inner.load(table)
+        self._faults.at(self._process, "tables.load", after=True)
+        return found
+
+    def widen(self, table: str, columns: Sequence[Column]) -> Sequence[Column]:
+        """Add columns."""
+        return self._inner.widen(table, columns)
+
+    def new_file(self, table: str, partition: str) -> str:
+        """Give a path."""
+        return self._inner.new_file(table, partition)
+
+    def commit(
+        self,
+        base: Snapshot,
+        add: Sequence[TableFile],
+        remove: Sequence[TableFile],
+        seam: Seam,
+        properties: Mapping[str, str],
+    ) -> Snapshot:
+        """Commit. Raises: as the tables; OutcomeUnknown."""
+        fault = self._faults.at(self._process, "tables.commit", base.table)
+        try:
+            after = self._inner.commit(base, add, remove, seam, properties)
+        except Conflict:
+            self._faults.count("conflict of two batch runs")
+            raise
+        if fault is not None:
+            raise OutcomeUnknown("the answer was lost")
+        self._faults.at(self._process, "tables.commit", after=True)
+        return after
+
+    def drop(self, table: str) -> None:
+        """Drop a table."""
+        self._inner.drop(table)
