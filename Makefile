@@ -11,6 +11,8 @@ UV_VERSION := 0.13.8
 # The environment of uv.lock without, and with, the development tools. Each stamp is as old as its last sync.
 RUNTIME := $(VENV)/runtime.stamp
 DEV := $(VENV)/dev.stamp
+# And with the engine of the fuzzers, which nothing else needs.
+FUZZ := $(VENV)/fuzz.stamp
 
 # uv works in this .venv with the Python that made it, and never brings another.
 export UV_PROJECT_ENVIRONMENT := $(VENV)
@@ -21,7 +23,7 @@ unexport PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench long mutants clean
+.PHONY: help demo test lint bench long sim mutants fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -44,8 +46,14 @@ bench: $(DEV) ## one benchmark with its bar, at most 60 s: make bench NAME=speed
 long: $(DEV) ## one benchmark that takes longer: make long NAME=y
 	@$(BIN)/python -m benchmarks.long $(NAME)
 
+sim: $(DEV) ## one simulated schedule, told call by call: make sim SEED=7, or MODE=duckdb for the one with SQL
+	@$(BIN)/python -m shardlake.testing.simulation --seed $(or $(SEED),0) --mode $(or $(MODE),multiset) --trace
+
 mutants: $(DEV) ## put each committed defect into a copy and see that its tests catch it
 	@$(BIN)/python tests/mutants/run.py
+
+fuzz: $(FUZZ) ## look for inputs that break a decoder or parser: make fuzz TARGET=json SECONDS=60 (Linux on x86_64)
+	@$(BIN)/python -m tests.fuzz.run $(TARGET) --seconds $(or $(SECONDS),60)
 
 clean: ## remove .venv, caches and what was built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -74,3 +82,7 @@ $(RUNTIME): $(UV) pyproject.toml uv.lock
 $(DEV): $(UV) pyproject.toml uv.lock
 	$(UV) sync --frozen
 	@touch $(RUNTIME) $@
+
+$(FUZZ): $(DEV)
+	$(UV) sync --frozen --inexact --group fuzz
+	@touch $@

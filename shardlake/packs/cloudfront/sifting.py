@@ -116,7 +116,7 @@ def _fault(line: bytes, layout: Layout, limit: int) -> tuple[Reason, str] | None
         return None
     if not layout.is_usable:
         return Reason.NO_HEADER, layout.dialect.untimed
-    found = line.count(b"\t") + 1
+    found = line.count(b"\t") + (line.rstrip(_BLANK) != BOM)
     if found != layout.width:
         reason = Reason.TOO_FEW_FIELDS if found < layout.width else Reason.TOO_MANY_FIELDS
         return reason, f"{found} fields; {layout.dialect.namer} names {layout.width}"
