@@ -3,10 +3,12 @@
 Two workers may see different things for a moment; what one takes, the journal refuses to the other.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from heapq import heapify, heapreplace
+from functools import lru_cache
+from hashlib import blake2b
 
 from shardlake.core.journal.rows import ShardRow
 
@@ -41,7 +43,8 @@ def assign(home: int, living: Collection[int], shards: Mapping[str, ShardRow]) -
     if len(mine) > most:
         return Moves(release=tuple(mine[most:]))
     if free:
-        return Moves(adopt=tuple(shard for shard, lane in _dealt(free, held, living) if lane == home))
+        dealt = _dealt(free, {lane: held[lane] for lane in living}, least, most)
+        return Moves(adopt=tuple(sorted(shard for shard, lane in dealt if lane == home)))
     lowest, fullest = min(held[lane] for lane in living), max(held[lane] for lane in living)
     is_fullest = home == min(lane for lane in living if held[lane] == fullest)
     return Moves(release=(mine[-1],)) if is_fullest and lowest < least and len(mine) > least else Moves()
@@ -51,11 +54,25 @@ def _may_begin(row: ShardRow, shards: Mapping[str, ShardRow]) -> bool:
     return all(parent in shards and shards[parent].place == "end" for parent in row.parents)
 
 
-def _dealt(free: list[str], held: Mapping[int, int], living: Collection[int]) -> Iterator[tuple[str, int]]:
-    """Deal free shards in the order of their names, each to the lane that has fewest, of equals the lowest."""
-    hands = [(held[lane], lane) for lane in living]
-    heapify(hands)
-    for shard in sorted(free):
-        count, lane = hands[0]
-        heapreplace(hands, (count + 1, lane))
-        yield shard, lane
+def _dealt(free: list[str], held: dict[int, int], least: int, most: int) -> Iterator[tuple[str, int]]:
+    """Deal free shards: each to the next lane on a ring of hashes that has room, at first up to `least`.
+
+    Who sees a few shards or lanes otherwise deals nearly all to the same lanes, so that few reach for one shard.
+    (Consistent hashing with bounded loads: Mirrokni, Thorup and Zadimoghaddam, 2018.)
+    """
+    left = sorted(free, reverse=True)
+    for bound in (least, most):
+        ring = sorted((_hash(str(lane)), lane) for lane, count in held.items() if count < bound)
+        while left and ring:
+            shard = left.pop()
+            at = bisect_left(ring, (_hash(shard), 0)) % len(ring)
+            lane = ring[at][1]
+            held[lane] += 1
+            if held[lane] == bound:
+                del ring[at]
+            yield shard, lane
+
+
+@lru_cache(maxsize=1 << 16)
+def _hash(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest())

@@ -19,14 +19,18 @@ from shardlake.core.schema import SourceSchema
 from shardlake.core.view import CompiledView
 from streams.chunk import Chunk
 from streams.dedup import Halves, by_shard
-from streams.entry import Ids, build
+from streams.entry import Ids
 from streams.lane import FOLDED, Fold, Lane, LaneLost, Prepared, Remembered
 from streams.memory import Memory, nothing
 from streams.sources import pages
+from streams.steps import SqlSteps, Steps
 
 
 class Committer:
-    """Commits chunks to one lane. `failed` names the views that the last chunk could not be computed for."""
+    """Commits chunks to one lane. `failed` names the views that the last chunk could not be computed for.
+
+    `steps` are what is computed of a chunk, where that is not done by SQL.
+    """
 
     def __init__(
         self,
@@ -37,11 +41,12 @@ class Committer:
         engine: Engine,
         limits: Limits,
         pulse: Callable[[], None] = nothing,
+        steps: Steps | None = None,
     ) -> None:
         self.lane = lane
-        self._store, self._schema, self._views = store, schema, views
-        self._engine, self._limits = engine, limits
-        self._memory = Memory(store, schema.event_id, engine)
+        self._store, self._schema, self._engine, self._limits = store, schema, engine, limits
+        self._steps: Steps = steps or SqlSteps(schema, views, engine, limits)
+        self._memory = Memory(store, schema.event_id, engine, self._steps.ids)
         self._memory.recall(lane.state.ids, self._scope(), pulse)
         self.failed: tuple[str, ...] = ()
 
@@ -55,8 +60,7 @@ class Committer:
         ancestors = {shard: held.ancestors for shard, held in self.lane.state.shards.items()}
         page, keep = self._merged(page)
         fold = self._fold()
-        known = self._memory.seen
-        built = build(chunk, self._schema, self._views, known, ancestors, self._engine, self._limits, page)
+        built = self._steps.build(chunk, self._memory.seen, ancestors, page)
         leaving = self._leaving(chunk, built.ids)
         entry = self.lane.commit(_with(replace(built.prepared, seen=seen, remembered=leaving), keep, fold))
         self._remember(built.ids)
@@ -71,11 +75,23 @@ class Committer:
         `seen` is for those that nobody has held before; `pulse` is called between two. Raises: LaneLost if the lane is
         not ours any more; as `Lane.adopt`.
         """
-        return [shard for shard in shards if self._adopted(shard, seen, pulse)]
+        taken: list[str] = []
+        for together in self.batches(shards):
+            wanted = together
+            while wanted and not self._adopted(wanted, seen, pulse):  # somebody else was first to take one of them
+                left = self.lane.adoptable(wanted)
+                wanted = left if len(left) < len(wanted) else ()
+            taken += wanted
+        return taken
 
-    def _adopted(self, shard: str, seen: Arrived | None, pulse: Callable[[], None]) -> bool:
+    def batches(self, shards: Sequence[str]) -> list[Sequence[str]]:
+        """Cut shards into those that may move in one entry."""
+        most = self._limits.moves_max
+        return [shards[start : start + most] for start in range(0, len(shards), most)]
+
+    def _adopted(self, shards: Sequence[str], seen: Arrived | None, pulse: Callable[[], None]) -> bool:
         try:
-            self.lane.adopt(shard, seen)
+            self.lane.adopt(*shards, seen=seen)
         except LaneLost:
             raise
         except Conflict:
@@ -88,9 +104,10 @@ class Committer:
         pulse()
         return True
 
-    def release(self, shard: str) -> Entry:
-        """Let a shard go free, with the memory of its scope. Raises: as `Lane.release`."""
-        entry = self.lane.release(shard, self._memory.of(self._scope_of(shard), {}))
+    def release(self, *shards: str) -> Entry:
+        """Let shards go free, in one entry, with the memory of their scopes. Raises: as `Lane.release`."""
+        remembered = {shard: self._memory.of(self._scope_of(shard), {}) for shard in shards}
+        entry = self.lane.release(*shards, remembered={s: found for s, found in remembered.items() if found})
         self._memory.forget(self._scope())
         return entry
 

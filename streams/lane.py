@@ -9,6 +9,7 @@ if only fences came between, the change is made anew under the next number.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 import msgspec
@@ -18,7 +19,7 @@ from shardlake.core.errors import Conflict, Corrupt, OutcomeUnknown, Transient
 from shardlake.core.journal import objects as stored
 from shardlake.core.journal import operations, reading, rows
 from shardlake.core.journal.objects import Arrived, Carried, HeldShard, IdLog, LaneState, Manifest, RangeRow
-from shardlake.core.journal.operations import Transaction
+from shardlake.core.journal.operations import Coming, Leaving, Transaction
 from shardlake.core.journal.port import Journal
 from shardlake.core.journal.rows import Entry, Head, ObjectRef, ShardRow, WorkerRow
 from shardlake.core.limits import Limits
@@ -120,16 +121,20 @@ class Lane:
         """Count a chunk. Raises: LaneLost, Transient, OutcomeUnknown; Corrupt if its ranges do not follow the state."""
         return self._change(lambda: self._commit(prepared))
 
-    def release(self, shard: str, remembered: Remembered | None = None) -> Entry:
-        """Let a shard go free, with what is remembered of its ids, or all that the lane has. Raises: as `commit`."""
-        return self._change(lambda: self._release(shard, remembered))
+    def release(self, *shards: str, remembered: Mapping[str, Remembered] = MappingProxyType({})) -> Entry:
+        """Let shards go free, with what is remembered of their ids, or all that the lane has. Raises: as `commit`."""
+        return self._change(lambda: self._release(shards, remembered))
 
-    def adopt(self, shard: str, seen: Arrived | None = None) -> Entry:
-        """Take in a free shard; `seen` is for one that nobody has held, and that has no parents.
+    def adopt(self, *shards: str, seen: Arrived | None = None) -> Entry:
+        """Take in free shards, all or none; `seen` is for those that nobody has held, and that have no parents.
 
-        Raises: as `commit`; Conflict if it is not free or a parent has not ended.
+        Raises: as `commit`; Conflict if one is not free or a parent has not ended.
         """
-        return self._change(lambda: self._adopt(shard, seen))
+        return self._change(lambda: self._adopt(shards, seen))
+
+    def adoptable(self, shards: Sequence[str]) -> list[str]:
+        """Name those that are free now, with all parents ended. Raises: Transient."""
+        return [one.row.shard for one in self._coming(shards) if operations.is_adoptable(one)]
 
     def leave(self, worker: WorkerRow | None = None) -> Entry:
         """Have no owner any more. Raises: as `commit`."""
@@ -211,41 +216,50 @@ class Lane:
         small |= {f"carried-{i}.json": stored.encode(found) for i, found in enumerate(carried)}
         refs |= self._store.put(folder, small)
         reach("stream:after-manifest")
-        left = {s: (self._shard_row(s), refs[f"carried-{i}.json"]) for i, s in enumerate(ended)}
+        known = self._shard_rows(ended)
+        left = {s: (known[s], refs[f"carried-{i}.json"]) for i, s in enumerate(ended)}
         commit_id = self._new_id()
         return operations.commit(self.head, commit_id, refs["manifest.json"], refs["state.json"], left), state
 
-    def _release(self, shard: str, remembered: Remembered | None) -> tuple[Transaction, LaneState]:
-        row, held = self._shard_row(shard), self.state.shards.get(shard)
-        if held is None:
-            raise Corrupt(f"lane {self.head.lane} does not hold shard {shard}")
-        state = msgspec.structs.replace(self.state, shards={s: h for s, h in self.state.shards.items() if s != shard})
-        folder, ids = self._folder(), None
-        if remembered is not None:
-            ids = (self._store.put(folder, {"ids.parquet": remembered.rows})["ids.parquet"], remembered.ids)
-        carried = self._carried(self.state, shard, ids, held.seen)
-        files = {"state.json": stored.encode(state), "carried.json": stored.encode(carried)}
+    def _release(self, shards: Sequence[str], remembered: Mapping[str, Remembered]) -> tuple[Transaction, LaneState]:
+        held = {shard: self.state.shards[shard] for shard in shards if shard in self.state.shards}
+        if len(held) < len(shards):
+            raise Corrupt(f"lane {self.head.lane} does not hold all of {', '.join(shards)}")
+        known = self._shard_rows(shards)
+        left = {shard: row for shard, row in self.state.shards.items() if shard not in held}
+        state, folder = msgspec.structs.replace(self.state, shards=left), self._folder()
+        apart = [shard for shard in shards if shard in remembered]
+        rows_of = {f"ids-{i}.parquet": remembered[shard].rows for i, shard in enumerate(apart)}
+        ids = self._store.put(folder, rows_of) if rows_of else {}
+        logs = {shard: (ids[f"ids-{i}.parquet"], remembered[shard].ids) for i, shard in enumerate(apart)}
+        carried = [self._carried(self.state, shard, logs.get(shard), held[shard].seen) for shard in shards]
+        files: dict[str, bytes | memoryview] = {"state.json": stored.encode(state)}
+        files |= {f"carried-{i}.json": stored.encode(one) for i, one in enumerate(carried)}
         refs = self._store.put(folder, files)
-        transaction = operations.release(
-            self.head, self._new_id(), row, held.at, refs["state.json"], refs["carried.json"]
-        )
-        return transaction, state
+        leaving = [Leaving(known[s], held[s].at, refs[f"carried-{i}.json"]) for i, s in enumerate(shards)]
+        return operations.release(self.head, self._new_id(), leaving, refs["state.json"]), state
 
-    def _adopt(self, shard: str, seen: Arrived | None) -> tuple[Transaction, LaneState]:
-        row = self._shard_row(shard)
-        parents = [self._shard_row(parent) for parent in row.parents]
-        carried = [self._read_carried(r) for r in (row, *parents) if r.carried is not None]
-        ancestors = {a for c in carried for a in c.ancestors} | set(row.parents)
-        self.inherited = union(*(c.ids for c in carried))
-        known = [c.seen for c in (carried[:1] if row.carried is not None else carried) if c.seen is not None]
-        held = HeldShard(row.at, row.parents, tuple(sorted(ancestors - {shard})), min(known, default=seen))
+    def _adopt(self, shards: Sequence[str], seen: Arrived | None) -> tuple[Transaction, LaneState]:
+        coming = self._coming(shards)
+        for one in coming:
+            operations.expect_adoptable(one)  # before anything is read or stored for it
+        known = (*(one.row for one in coming), *(parent for one in coming for parent in one.parents))
+        self._store.fetch(dict.fromkeys(row.carried for row in known if row.carried is not None))
+        carried = {row.shard: self._read_carried(row) for row in dict.fromkeys(known) if row.carried}
+        held = {one.row.shard: _held(one, carried, seen) for one in coming}
+        self.inherited = union(*(c.ids for c in carried.values()))
         state = LaneState(
-            self.state.shards | {shard: held},
-            by_age(*(c.ids for c in carried), self.state.ids),
-            union(self.state.pages, *(c.pages for c in carried)),
+            self.state.shards | held,
+            by_age(*(c.ids for c in carried.values()), self.state.ids),
+            union(self.state.pages, *(c.pages for c in carried.values())),
         )
         refs = self._store.put(self._folder(), {"state.json": stored.encode(state)})
-        return operations.adopt(self.head, self._new_id(), row, parents, refs["state.json"]), state
+        return operations.adopt(self.head, self._new_id(), coming, refs["state.json"]), state
+
+    def _coming(self, shards: Sequence[str]) -> list[Coming]:
+        found = self._shard_rows(shards)
+        parents = self._shard_rows([parent for row in found.values() for parent in row.parents])
+        return [Coming(row, [parents[p] for p in row.parents]) for row in found.values()]
 
     def _carried(
         self, state: LaneState, shard: str, ids: tuple[ObjectRef, int] | None, seen: Arrived | None
@@ -261,12 +275,12 @@ class Lane:
             return Carried()
         return stored.decode(Carried, row.carried.name, self._store.get(row.carried))
 
-    def _shard_row(self, shard: str) -> ShardRow:
-        key = rows.shard_key(shard)
-        value = self._journal.get([key]).get(key)
-        if value is None:
-            raise Corrupt(f"the journal has no shard {shard}: discover it first")
-        return rows.decode(ShardRow, key, value)
+    def _shard_rows(self, shards: Sequence[str]) -> dict[str, ShardRow]:
+        keys = {rows.shard_key(shard): shard for shard in shards}
+        found = self._journal.get(list(keys)) if keys else {}
+        if lacking := [shard for key, shard in keys.items() if key not in found]:
+            raise Corrupt(f"the journal has no shard {', '.join(lacking)}: discover it first")
+        return {shard: rows.decode(ShardRow, key, found[key]) for key, shard in keys.items()}
 
 
 def read_state(store: ObjectStore, head: Head) -> LaneState:
@@ -294,6 +308,15 @@ def advance(
         logs = within_horizon((*logs, IdLog(manifest.segment, prepared.ids, prepared.arrival_us)), limits)
     pages = state.pages if manifest.pages is None else (*state.pages[: prepared.keep_pages], manifest.pages)
     return LaneState(left, logs, pages)
+
+
+def _held(one: Coming, carried: Mapping[str, Carried], seen: Arrived | None) -> HeldShard:
+    """What a lane's state says of a shard that comes in: where it stands, its ancestors, and what counts as read."""
+    row = one.row
+    brought = [carried[r.shard] for r in (row, *one.parents) if r.carried is not None]
+    ancestors = {a for c in brought for a in c.ancestors} | set(row.parents)
+    known = [c.seen for c in (brought[:1] if row.carried is not None else brought) if c.seen is not None]
+    return HeldShard(row.at, row.parents, tuple(sorted(ancestors - {row.shard})), min(known, default=seen))
 
 
 def _with_seen(held: HeldShard, seen: Arrived | None) -> HeldShard:

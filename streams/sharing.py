@@ -27,8 +27,8 @@ class Sharing:
         if moves.release:
             settle()
         released = tuple(shard for shard in moves.release if committer.lane.position(shard) is not None)
-        for shard in released:
-            committer.release(shard)
+        for together in committer.batches(released):
+            committer.release(*together)
             self.worker.pulse()
         self._adopted(committer, moves.adopt, released)
 

@@ -26,8 +26,12 @@ class Vigil:
     def look(self, now_s: float, heads: Mapping[int, Head], beats: Mapping[str, WorkerRow]) -> None:
         """Take note of what the journal shows now; what is seen for the first time has just moved."""
         found: dict[str, _Owner] = {}
-        for name in {head.owner for head in heads.values() if head.owner}:
-            signs = (beats.get(name), *((head.lane, head.state) for head in heads.values() if head.owner == name))
+        owned: dict[str, list[Head]] = {}
+        for head in heads.values():
+            if head.owner:
+                owned.setdefault(head.owner, []).append(head)
+        for name, lanes in owned.items():
+            signs = (beats.get(name), *((head.lane, head.state) for head in lanes))
             known = self._owners.get(name)
             found[name] = known if known is not None and known.signs == signs else _Owner(signs, now_s)
         self._owners = found

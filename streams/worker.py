@@ -3,7 +3,7 @@
 Nothing here protects the counts: a worker that is wrong about who is alive loses a race for a head or a shard's row.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -20,6 +20,7 @@ from streams.vigil import Vigil
 
 FOUNDED: Final = "_founded_us"
 EAGER: Final = 0.2  # a worker that has nothing to read looks five times as often
+OVERDUE: Final = 2  # signs of life after which anybody may empty a lane that was somebody's to empty
 Listing = Mapping[ShardId, tuple[ShardId, ...]]  # shard -> its parents
 
 
@@ -45,12 +46,11 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a worker saw of the journal at one look, at a moment of its own monotonic clock."""
+    """Who owns what, as a worker saw it at one look, at a moment of its own monotonic clock."""
 
     at_s: float
     heads: Mapping[int, Head]
     beats: Mapping[str, WorkerRow]
-    shards: Mapping[str, ShardRow]
 
 
 @dataclass(slots=True)
@@ -62,6 +62,7 @@ class Worker:
     listing: Lister
     open: Callable[[Lane, Callable[[], None]], Committer]  # with a pulse, to be called between the steps of long work
     observer: Observer
+    is_gone: Callable[[ShardId], bool] = lambda _: True  # tells whether a shard that is not listed has expired
     name: str = field(init=False)
     home: int = field(default=-1, init=False)
     row: WorkerRow | None = field(default=None, init=False)
@@ -70,6 +71,10 @@ class Worker:
     _beaten_s: float = field(default=0.0, init=False)
     _looked_s: float | None = field(default=None, init=False)
     _listed_s: float | None = field(default=None, init=False)
+    _rows_due_s: float = field(default=0.0, init=False)
+    _restless_s: float = field(default=0.0, init=False)  # until then the shards' rows are read at every look
+    _lanes: frozenset[int] = field(default=frozenset(), init=False)  # the home lanes of the living, at the last look
+    _orphans: dict[int, float] = field(default_factory=dict, init=False)  # lane -> when it was first seen to be one
 
     def __post_init__(self) -> None:
         self.name = self.context.new_id()
@@ -135,9 +140,19 @@ class Worker:
             self._listed_s = now_s
         seen = self._look()
         self._looked_s = now_s
-        for other in self._orphaned(seen):
+        living = self._living(seen)
+        if frozenset(living) != self._lanes:
+            self._lanes, self._restless_s = frozenset(living), now_s + limits.worker_expiry_s
+        if now_s >= self._restless_s and now_s < self._rows_due_s:
+            return Moves()
+        shards = self._source_shards()
+        self._rows_due_s = now_s + len(shards) / limits.look_rows_per_s
+        for other in self._mine_to_empty(self._orphaned(seen, shards), living, now_s):
             self._empty(seen, other)
-        return assign(self.home, self._living(seen), self._source_shards(seen))
+        moves = assign(self.home, living, shards)
+        if moves:
+            self._restless_s = now_s + limits.worker_expiry_s
+        return moves
 
     def pulse(self) -> None:
         """Give a sign of life, if it is time. It is called between the steps of long work, never by a thread.
@@ -160,27 +175,46 @@ class Worker:
 
         A parent that is neither known nor listed has expired. When the source is first read that is no loss, and it is
         left out, with its ancestors, for ever; later it gets a row, so that whoever tries to read it tells of the loss.
+        Raises: Transient if it has not expired: a listing may lack for a moment what is there.
         """
         is_founding = not self._is_founded()
         known = reading.read_shards(self.context.journal)
         missing = {parent for parents in listing.values() for parent in parents} - known.keys() - listing.keys()
         if missing and not is_founding:
-            listing = {**dict.fromkeys(missing, ()), **self.listing(), **listing}
+            listing = {**dict.fromkeys(sorted(missing), ()), **self.listing(), **listing}
         left_out = _left_out(listing, known)
+        self._check_gone(missing - left_out)
         waiting = {s: parents for s, parents in listing.items() if s not in known and s not in left_out}
         if waiting:
+            self._restless_s = self.context.clock.monotonic_s() + self.context.limits.worker_expiry_s
             self.observer.found(len(waiting))
             self._discover(waiting, set(known))
         if is_founding:
             self._found()
 
     def _discover(self, waiting: dict[ShardId, tuple[ShardId, ...]], known: set[str]) -> None:
+        """Write rows, some at a time; workers that do so together begin at different places."""
+        journal, most = self.context.journal, self.context.limits.ends_max
         while waiting:
-            for shard in [s for s, parents in waiting.items() if not set(parents) & waiting.keys()]:
-                parents = tuple(p for p in waiting.pop(shard) if p in known)
-                with suppress(Conflict):  # somebody else was first
-                    self.context.journal.transact([operations.discover(shard, self.source, parents)])
-                known.add(shard)
+            ready = [s for s, parents in waiting.items() if not set(parents) & waiting.keys()]
+            start = max(self.home, 0) * most % len(ready)
+            together = (*ready[start:], *ready[:start])[:most]
+            parents = {shard: tuple(p for p in waiting[shard] if p in known) for shard in together}
+            try:
+                journal.transact([operations.discover(shard, self.source, parents[shard]) for shard in together])
+            except Conflict:  # somebody else was first with one of them
+                known |= reading.read_shards(journal).keys()
+            else:
+                known.update(together)
+            waiting = {shard: of for shard, of in waiting.items() if shard not in known}
+            if self.row is not None:
+                self.pulse()
+
+    def _check_gone(self, missing: Collection[ShardId]) -> None:
+        """See that parents which a listing lacks have expired: else they, or their own parents, would never be read."""
+        for shard in sorted(missing):
+            if not self.is_gone(shard):
+                raise Transient(f"shard {shard} is there, and the listing lacks it: it will be listed again")
 
     def _is_founded(self) -> bool:
         """Tell whether it was noted when the shards were known that the source had when it was first read."""
@@ -229,7 +263,7 @@ class Worker:
         heads = reading.read_heads(journal)  # before the heartbeats: whoever owns a lane had one by then
         found = journal.scan("worker/")
         beats = {row.worker: row for row in (rows.decode(WorkerRow, key, value) for key, value in found)}
-        seen = View(self.context.clock.monotonic_s(), heads, beats, reading.read_shards(journal))
+        seen = View(self.context.clock.monotonic_s(), heads, beats)
         self._vigil.look(seen.at_s, heads, beats)
         return seen
 
@@ -237,9 +271,9 @@ class Worker:
         # As of the look: what was done since may have taken long, and tells nothing of others.
         return owner != self.name and self._vigil.is_dead(owner, seen.at_s, seen.beats)
 
-    def _orphaned(self, seen: View) -> list[int]:
+    def _orphaned(self, seen: View, shards: Mapping[str, ShardRow]) -> list[int]:
         """Lanes of this source with shards and without a living owner, and those that we took but did not empty."""
-        holding = {row.lane for row in self._source_shards(seen).values() if row.place == "held"}
+        holding = {row.lane for row in shards.values() if row.place == "held"}
         return [
             lane
             for lane, head in seen.heads.items()
@@ -249,6 +283,16 @@ class Worker:
             and (head.owner in ("", self.name) or self._is_dead(head.owner, seen))
         ]
 
+    def _mine_to_empty(self, orphans: list[int], living: list[int], now_s: float) -> list[int]:
+        """Choose which orphans to empty now: each is one worker's, and anybody's if that one does not come soon."""
+        limits, hands = self.context.limits, sorted(living)
+        self._orphans = {lane: self._orphans.get(lane, now_s) for lane in orphans}
+        return [
+            lane
+            for i, lane in enumerate(orphans)
+            if hands[i % len(hands)] == self.home or now_s - self._orphans[lane] >= OVERDUE * limits.heartbeat_s
+        ]
+
     def _empty(self, seen: View, number: int) -> None:
         """Take a lane only to release what it holds."""
         lane = self._take(seen, number)
@@ -256,9 +300,9 @@ class Worker:
             return
         with suppress(Conflict):  # it was taken from us in turn
             committer = self.open(lane, self.pulse) if lane.state.shards else None
-            for shard in tuple(lane.state.shards):
+            for together in committer.batches(tuple(lane.state.shards)) if committer else ():
                 assert committer is not None
-                committer.release(shard)
+                committer.release(*together)
                 self.pulse()
             lane.leave()
 
@@ -269,8 +313,9 @@ class Worker:
                 homes[head.owner] = lane
         return [*(lane for owner, lane in homes.items() if owner != self.name), self.home]
 
-    def _source_shards(self, seen: View) -> dict[str, ShardRow]:
-        return {shard: row for shard, row in seen.shards.items() if row.source == self.source}
+    def _source_shards(self) -> dict[str, ShardRow]:
+        found = reading.read_shards(self.context.journal)
+        return {shard: row for shard, row in found.items() if row.source == self.source}
 
 
 def _left_out(listing: Listing, known: Mapping[str, ShardRow]) -> set[ShardId]:

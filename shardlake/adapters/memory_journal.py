@@ -21,8 +21,8 @@ class MemoryJournal:
     def scan(self, prefix: str, after: str = "", upto: str = "\U0010ffff") -> Sequence[tuple[str, bytes]]:
         """Read the rows whose key begins with `prefix` and lies in `(after, upto]`, in order of keys."""
         start = max(bisect_left(self._keys, prefix), bisect_right(self._keys, after))
-        stop = bisect_right(self._keys, upto)
-        return [(key, self._rows[key]) for key in self._keys[start:stop] if key.startswith(prefix)]
+        stop = min(bisect_right(self._keys, upto), bisect_right(self._keys, prefix + "\U0010ffff"))
+        return [(key, self._rows[key]) for key in self._keys[start:stop]]
 
     def transact(self, writes: Sequence[Write]) -> None:
         """Apply all writes if every expectation holds. Raises: Conflict if one does not."""

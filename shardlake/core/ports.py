@@ -3,7 +3,7 @@
 Each lists the exact errors that its callers must be ready for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,6 +25,9 @@ class ObjectStore(Protocol):
 
     def get(self, ref: ObjectRef) -> bytes:
         """Read an object whole. Raises: Corrupt if its length or hash differs, Missing if it is not there."""
+
+    def fetch(self, refs: Iterable[ObjectRef]) -> None:
+        """Bring objects near, several at once, for those who then read them one by one. Raises: as `get`."""
 
     def path(self, ref: ObjectRef) -> str:
         """Give the local path of an object that was checked as `get` does. Raises: as `get`."""

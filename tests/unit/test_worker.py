@@ -7,6 +7,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from shardlake.adapters.engine import Engine
@@ -382,6 +383,41 @@ def test_of_two_who_empty_the_same_lane_one_wins(site: Site) -> None:
     assert (len(site.held(1)), len(site.held(2)), site.head(0).owner) == (2, 2, "")
 
 
+def three(site: Site) -> tuple[list[tuple[Worker, Lane]], Lane]:
+    """Three workers of which the third has died, as the others will see at their next look; and its lane."""
+    settled = [site.settled() for _ in range(3)]
+    for _ in range(2):
+        for worker, lane in settled:
+            site.look(worker, lane)
+    for worker, lane in settled[:2]:
+        site.look(worker, lane)  # and sees the third one's last sign
+    for _ in range(round(EXPIRY_S) + 1):
+        site.clock.advance(1)
+        for worker, _ in settled[:2]:
+            worker.pulse()
+    return settled[:2], settled[2][1]
+
+
+def test_lanes_of_the_dead_are_dealt_among_the_living(site: Site) -> None:
+    (first, second), dead = three(site)
+    assert site.held(2)
+    second[0].attend(second[1])
+    assert site.head(2).owner and site.head(2) == dead.head, "the first lane of the dead is the first worker's"
+    first[0].attend(first[1])
+    assert (site.head(2).owner, site.held(2)) == ("", [])
+
+
+def test_a_lane_that_nobody_empties_is_emptied_by_whoever_sees_it(site: Site) -> None:
+    (first, second), _ = three(site)
+    for _ in range(5):
+        assert site.held(2)
+        second[0].attend(second[1])
+        site.clock.advance(0.5)
+        first[0].pulse()
+    second[0].attend(second[1])
+    assert (site.head(2).owner, site.held(2)) == ("", [])
+
+
 def test_a_worker_whose_beats_do_not_arrive_is_buried_and_hears_of_it(site: Site) -> None:
     journal = LateJournal(site.inner)
     worker, lane = site.settled(journal)
@@ -526,7 +562,8 @@ def test_while_a_lane_is_emptied_nobody_seems_dead(site: Site) -> None:
         third.pulse()
 
     journal.each_transact = slow
-    assert second.attend(mine).adopt == ("s/w", "s/y")
+    adopted = second.attend(mine).adopt
+    assert adopted and {*adopted} <= {f"s/{name}" for name in "wxyz"}
     assert site.head(0).owner == ""
 
 
@@ -690,6 +727,27 @@ def test_shards_are_listed_when_it_is_due(site: Site) -> None:
     site.clock.advance(LIMITS.discover_s)
     worker.attend(lane)
     assert site.asked == [True, False]
+
+
+def test_a_quiet_worker_reads_the_rows_less_often_and_not_never(site: Site) -> None:
+    limits = msgspec.structs.replace(LIMITS, look_rows_per_s=0.1, discover_s=1e9)  # four rows: every 40 s
+    watched = Watched(site.inner)
+    worker = site.worker(watched, limits)
+    lane = claimed(worker)
+    site.look(worker, lane)
+    for _ in range(30):
+        site.clock.advance(1)
+        worker.attend(lane)
+    read: list[int] = []
+    for second in range(60):
+        watched.after_scan["shard/"] = lambda second=second: read.append(second)  # type: ignore[misc]
+        site.clock.advance(1)
+        worker.attend(lane)
+    assert 1 <= len(read) <= 2, read
+    other, mine = site.settled()
+    site.look(other, mine)
+    site.clock.advance(1)
+    assert len(worker.attend(lane).release) == 2, "somebody came"
 
 
 def test_one_who_has_nothing_looks_more_often(site: Site) -> None:

@@ -55,31 +55,55 @@ def commit(
     return _extend(head, entry, msgspec.structs.replace(head, state=state), moved)
 
 
-def release(head: Head, commit_id: str, row: ShardRow, at: str, state: ObjectRef, carried: ObjectRef) -> Transaction:
-    """Let a held shard go free at a position."""
-    _expect_held(row, head)
-    entry = Entry(head.lane, head.n + 1, commit_id, "release", shard=row.shard, at=at)
-    freed = msgspec.structs.replace(row, place="free", lane=-1, at=at, by=(entry.lane, entry.n), carried=carried)
-    return _extend(head, entry, msgspec.structs.replace(head, state=state), (_move(row, freed),))
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A held shard's row, the position that it goes free at, and what it carries along."""
+
+    row: ShardRow
+    at: str
+    carried: ObjectRef
 
 
-def adopt(head: Head, commit_id: str, row: ShardRow, parents: Sequence[ShardRow], state: ObjectRef) -> Transaction:
-    """Take in a free shard whose parents have all ended, at the position that its row names.
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A free shard's row, and those of its parents."""
 
-    The row keeps naming what the shard carried, so that whoever collects objects finds it under either place.
-    Raises: Conflict if the shard is no longer free or a parent has not ended; Corrupt for other parents than its own.
+    row: ShardRow
+    parents: Sequence[ShardRow] = ()
+
+
+def release(head: Head, commit_id: str, leaving: Sequence[Leaving], state: ObjectRef) -> Transaction:
+    """Let held shards go free at their positions; the entry names the first of them."""
+    first = leaving[0]
+    entry = Entry(head.lane, head.n + 1, commit_id, "release", shard=first.row.shard, at=first.at)
+    moved: list[Write] = []
+    for one in leaving:
+        _expect_held(one.row, head)
+        by, at, carried = (entry.lane, entry.n), one.at, one.carried
+        moved.append(
+            _move(one.row, msgspec.structs.replace(one.row, place="free", lane=-1, at=at, by=by, carried=carried))
+        )
+    return _extend(head, entry, msgspec.structs.replace(head, state=state), tuple(moved))
+
+
+def adopt(head: Head, commit_id: str, coming: Sequence[Coming], state: ObjectRef) -> Transaction:
+    """Take in free shards whose parents have all ended, at the positions that their rows name.
+
+    A row keeps naming what its shard carried, so that whoever collects objects finds it under either place. The entry
+    names the first shard, and needs the entries that freed any of them or ended a parent.
+    Raises: Conflict if a shard is no longer free or a parent has not ended; Corrupt for other parents than its own.
     """
-    if {p.shard for p in parents} != set(row.parents):
-        raise Corrupt(f"shard {row.shard} has the parents {row.parents}, not {[p.shard for p in parents]}")
-    if row.place != "free":
-        raise Conflict(f"shard {row.shard} is {row.place}, not free: read again before adopting")
-    if unfinished := [p.shard for p in parents if p.place != "end"]:
-        raise Conflict(f"shard {row.shard} cannot be adopted before the end of {', '.join(unfinished)}")
-    needs = tuple(sorted({key for key in (row.by, *(p.by for p in parents)) if key is not None}))
+    for one in coming:
+        expect_adoptable(one)
+    parents = {p.shard: p for one in coming for p in one.parents}  # two children may have one
+    freed = (one.row.by for one in coming)
+    needs = tuple(sorted({key for key in (*freed, *(p.by for p in parents.values())) if key is not None}))
+    row = coming[0].row
     entry = Entry(head.lane, head.n + 1, commit_id, "adopt", shard=row.shard, at=row.at, needs=needs)
-    held = msgspec.structs.replace(row, place="held", lane=head.lane, by=(entry.lane, entry.n))
-    checks = tuple(Write(rows.shard_key(p.shard), rows.encode(p), None) for p in parents)
-    return _extend(head, entry, msgspec.structs.replace(head, state=state), (_move(row, held), *checks))
+    by = (entry.lane, entry.n)
+    moved = (_move(one.row, msgspec.structs.replace(one.row, place="held", lane=head.lane, by=by)) for one in coming)
+    checks = (Write(rows.shard_key(p.shard), rows.encode(p), None) for p in parents.values())
+    return _extend(head, entry, msgspec.structs.replace(head, state=state), (*moved, *checks))
 
 
 def take(head: Head, commit_id: str, owner: str, source: str, old: WorkerRow | None) -> Transaction:
@@ -138,6 +162,22 @@ def _move(old: ShardRow, new: ShardRow) -> Write:
 def _ended(row: ShardRow, entry: Entry, carried: ObjectRef) -> ShardRow:
     by = (entry.lane, entry.n)
     return msgspec.structs.replace(row, place="end", lane=-1, at="~", by=by, carried=carried)
+
+
+def is_adoptable(one: Coming) -> bool:
+    """Tell whether a shard is free and its parents have ended."""
+    return one.row.place == "free" and all(parent.place == "end" for parent in one.parents)
+
+
+def expect_adoptable(one: Coming) -> None:
+    """See that a shard may be taken in. Raises: Conflict if not now; Corrupt for other parents than its own."""
+    row, parents = one.row, one.parents
+    if {p.shard for p in parents} != set(row.parents):
+        raise Corrupt(f"shard {row.shard} has the parents {row.parents}, not {[p.shard for p in parents]}")
+    if row.place != "free":
+        raise Conflict(f"shard {row.shard} is {row.place}, not free: read again before adopting")
+    if unfinished := [p.shard for p in parents if p.place != "end"]:
+        raise Conflict(f"shard {row.shard} cannot be adopted before the end of {', '.join(unfinished)}")
 
 
 def _expect_held(row: ShardRow, head: Head) -> None:

@@ -36,7 +36,8 @@ class Journal(Protocol):
     def scan(self, prefix: str, after: str = "", upto: str = "\U0010ffff") -> Sequence[tuple[str, bytes]]:
         """Read the rows whose key begins with `prefix` and lies in `(after, upto]`, in order of keys.
 
-        Raises: Transient.
+        The prefix holds a whole part of the key, with its slash, and of entries the lane: `shard/`, `entry/0003/`.
+        Adapters need not read across such a part. Each row is strongly consistent, not all together. Raises: Transient.
         """
 
     def transact(self, writes: Sequence[Write]) -> None:

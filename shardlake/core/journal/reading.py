@@ -1,12 +1,13 @@
 """How the journal is read: heads, entries without holes, and a cut that is closed.
 
-Heads are read one after the other, so an adoption may be seen without the release that it followed. A cut
+Heads are not read at one moment, so an adoption may be seen without the release that it followed. A cut
 is therefore extended until every entry that one of its entries needs is inside; each of them exists,
 because the row that told of it was written together with it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shardlake.core.errors import Corrupt
 from shardlake.core.journal import rows
@@ -43,9 +44,15 @@ def read_head(journal: Journal, lane: int) -> Head:
 
 
 def read_heads(journal: Journal) -> dict[int, Head]:
-    """Read the heads of all lanes."""
+    """Read the heads of all lanes, in one call after the registry's. Raises: Corrupt if one is missing."""
     registry = read_registry(journal)
-    return {} if registry is None else {lane: read_head(journal, lane) for lane in range(registry.lanes)}
+    if registry is None:
+        return {}
+    heads = [rows.decode(Head, key, value) for key, value in journal.scan("lane/")]
+    found = {head.lane: head for head in heads}
+    if missing := [lane for lane in range(registry.lanes) if lane not in found]:
+        raise Corrupt(f"the journal has no lane {missing[0]}")
+    return found
 
 
 def read_entry(journal: Journal, lane: int, n: int) -> Entry | None:
@@ -68,8 +75,13 @@ def read_entries(journal: Journal, lane: int, after: int, upto: int) -> list[Ent
 
 def read_shards(journal: Journal) -> dict[str, ShardRow]:
     """Read the rows of all shards."""
-    found = (rows.decode(ShardRow, key, value) for key, value in journal.scan("shard/"))
-    return {row.shard: row for row in found}
+    return {row.shard: row for row in map(_shard_row, journal.scan("shard/"))}
+
+
+@lru_cache(maxsize=1 << 15)
+def _shard_row(found: tuple[str, bytes]) -> ShardRow:
+    """Decode a shard's row: most are as they were when they were last read."""
+    return rows.decode(ShardRow, *found)
 
 
 def read_pointers(journal: Journal) -> dict[str, TableRow]:

@@ -13,6 +13,7 @@ from shardlake.core import formats
 from shardlake.core.positions import ShardId
 
 FORMAT: Final = 1
+READ_BY: Final = "read_by"  # in the settings of a source's row: who reads it, if not workers that have heartbeats
 
 LaneId = NewType("LaneId", int)
 CommitId = NewType("CommitId", str)
@@ -53,8 +54,9 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True):
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One entry of a lane.
 
-    `manifest` references the objects of a data entry. `shard` and `at` name what an adoption or a release
-    moved, and `needs` the entries that any cut holding this one must hold too.
+    `manifest` references the objects of a data entry. `shard` and `at` name the first shard that an adoption or a
+    release moved (the row of each tells which entry did), and `needs` the entries that any cut holding this one must
+    hold too.
     """
 
     lane: int
@@ -122,8 +124,16 @@ class TableRow(msgspec.Struct, frozen=True):
     format: int = msgspec.field(default_factory=lambda: FORMAT)  # a factory, so that it is always written
 
 
-Row = Registry | Head | Entry | ShardRow | SourceRow | ColumnsRow | WorkerRow | TableRow
-R = TypeVar("R", Registry, Head, Entry, ShardRow, SourceRow, ColumnsRow, WorkerRow, TableRow)
+class CatalogRow(msgspec.Struct, frozen=True):
+    """Where a batch table's newest metadata is, in a journal that several machines share."""
+
+    table: str
+    location: str
+    format: int = msgspec.field(default_factory=lambda: FORMAT)  # a factory, so that it is always written
+
+
+Row = Registry | Head | Entry | ShardRow | SourceRow | ColumnsRow | WorkerRow | TableRow | CatalogRow
+R = TypeVar("R", Registry, Head, Entry, ShardRow, SourceRow, ColumnsRow, WorkerRow, TableRow, CatalogRow)
 
 REGISTRY_KEY: Final = "registry"
 
@@ -161,6 +171,11 @@ def worker_key(worker: str) -> str:
 def table_key(view: str) -> str:
     """Key of the pointer to a view's table."""
     return f"table/{view}"
+
+
+def catalog_key(table: str) -> str:
+    """Key of where a batch table's newest metadata is."""
+    return f"catalog/{table}"
 
 
 def encode(row: Row) -> bytes:
