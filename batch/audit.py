@@ -8,6 +8,7 @@ since both sides run the same compiled form: laws and the plain oracle are for t
 from collections.abc import Sequence
 
 from shardlake.adapters.engine import Engine
+from shardlake.core.combine import kept_sql
 from shardlake.core.errors import Corrupt
 from shardlake.core.view import CompiledView
 
@@ -60,8 +61,10 @@ def digest_sql(view: CompiledView, side: str) -> str:
 def differing(engine: Engine, view: CompiledView, ours: str, theirs: str) -> tuple[int, Sequence[object]]:
     """Count the rows that differ, and show some of them.
 
-    Equal digests say that none does, at half the cost of looking; sums of doubles are never that equal.
+    Of a stream of changes, a group of which everything was taken back is the same as none. Equal digests say that no
+    row differs, at half the cost of looking; sums of doubles are never that equal.
     """
+    ours, theirs = (f"({kept_sql(view, side)})" for side in (ours, theirs))
     if all(column.audit == "exact" for column in view.columns):
         digests = [engine.table(digest_sql(view, side)).to_pylist() for side in (ours, theirs)]
         if digests[0] == digests[1]:

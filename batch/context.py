@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from batch.passes import Pass
 from shardlake.adapters.engine import Engine
 from shardlake.adapters.readers import FINGERPRINT_PROPERTY, POSITIONS_PROPERTY, positions_property
 from shardlake.core.journal import objects as stored
@@ -11,8 +13,9 @@ from shardlake.core.journal.objects import Positions
 from shardlake.core.journal.port import Journal
 from shardlake.core.journal.rows import TableRow
 from shardlake.core.limits import Limits
-from shardlake.core.ports import ObjectStore, Tables
+from shardlake.core.ports import ObjectStore, Snapshot, TableFile, Tables
 from shardlake.core.schema import SourceSchema
+from shardlake.core.view import CompiledView
 
 
 def _no_progress(_step: str) -> None:
@@ -45,3 +48,23 @@ class Context:
     def point(self, old: TableRow | None, new: TableRow) -> None:
         """Move a view's pointer. Raises: Conflict if somebody else moved it."""
         self.journal.transact([operations.point(old, new)])
+
+
+class Files(Protocol):
+    """How rows become files of tables: the part of a run that no commit, conflict or seam touches.
+
+    There is one implementation for use, `batch.run.SQL`. A simulation of many runs has another, whose rows are plain.
+    """
+
+    def of_pass(self, context: Context, table: str, taken: Pass) -> list[TableFile]:
+        """Write the rows of a pass as files of the master dataset."""
+
+    def of_view(self, context: Context, view: CompiledView, base: Snapshot, taken: Pass) -> list[TableFile]:
+        """Write a view's rows over a pass, each together with those of `base` that it must be added to.
+
+        A file takes the place of the one that `base` has of its partition. Raises: AuditFailed if what the speed layer
+        stored differs.
+        """
+
+    def of_master(self, context: Context, view: CompiledView, made: Snapshot, source: Snapshot) -> list[TableFile]:
+        """Write a view's rows over the master dataset as files of a table that has none."""

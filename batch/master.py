@@ -8,7 +8,7 @@ from before, when it was configured otherwise.
 from datetime import date, timedelta
 from typing import Final
 
-from batch.context import Context
+from batch.context import Context, Files
 from batch.passes import Pass
 from batch.sorting import Segment, Sorted
 from shardlake.adapters.crashpoints import reach
@@ -43,21 +43,22 @@ def open_master(context: Context) -> Snapshot:
     return snapshot
 
 
-def append(context: Context, base: Snapshot, taken: Pass, positions: str) -> Snapshot:
+def append(context: Context, files: Files, base: Snapshot, taken: Pass, positions: str) -> Snapshot:
     """Add a pass to the master dataset and move its seam.
 
     Raises: Conflict if another run was first; Corrupt if the segments do not have the rows that their entries say.
     """
-    files = _write(context, base.table, taken)
-    if sum(file.rows for file in files) != taken.rows:
-        raise Corrupt(f"segments hold {sum(file.rows for file in files)} rows, their entries say {taken.rows}")
+    add = files.of_pass(context, base.table, taken)
+    if sum(file.rows for file in add) != taken.rows:
+        raise Corrupt(f"segments hold {sum(file.rows for file in add)} rows, their entries say {taken.rows}")
     reach("batch:after-master-files")
-    after = context.tables.commit(base, files, (), taken.seam, context.properties(positions, ""))
+    after = context.tables.commit(base, add, (), taken.seam, context.properties(positions, ""))
     reach("batch:after-master-commit")
     return after
 
 
-def _write(context: Context, table: str, taken: Pass) -> list[TableFile]:
+def written(context: Context, table: str, taken: Pass) -> list[TableFile]:
+    """Write the rows of a pass, a file for each date that it touches."""
     segments = [Segment(context.store.path(m.segment), m.lane, m.n) for m in taken.manifests if m.segment is not None]
     if not segments:
         return []

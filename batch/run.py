@@ -7,18 +7,18 @@ seam, so a seam can never go back in any lane. A pass is one commit; two runs at
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from batch import master, views
 from batch.audit import AuditFailed
-from batch.context import Context
+from batch.context import Context, Files
 from batch.passes import Pass, next_pass
 from shardlake.adapters.readers import FINGERPRINT_PROPERTY, read_manifests, read_positions
 from shardlake.core.chain import advance
 from shardlake.core.errors import Conflict, SqlFailed, Terminal
 from shardlake.core.journal import reading
 from shardlake.core.journal.rows import TableRow
-from shardlake.core.ports import Snapshot
+from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.view import CompiledView
 
 Step = Callable[[Snapshot, Pass, str], Snapshot]
@@ -35,7 +35,26 @@ class Counted:
     passes: int
 
 
-def run(context: Context, compiled: Sequence[CompiledView]) -> list[Counted]:
+class SqlFiles:
+    """Views by DuckDB, rows in Parquet. See `batch.context.Files` for the contract."""
+
+    def of_pass(self, context: Context, table: str, taken: Pass) -> list[TableFile]:
+        """Write the rows of a pass as files of the master dataset."""
+        return master.written(context, table, taken)
+
+    def of_view(self, context: Context, view: CompiledView, base: Snapshot, taken: Pass) -> list[TableFile]:
+        """Write a view's rows over a pass, each together with those of `base` that it must be added to."""
+        return views.updated(context, view, base, taken)
+
+    def of_master(self, context: Context, view: CompiledView, made: Snapshot, source: Snapshot) -> list[TableFile]:
+        """Write a view's rows over the master dataset."""
+        return views.filled(context, view, made, source)
+
+
+SQL: Final = SqlFiles()
+
+
+def run(context: Context, compiled: Sequence[CompiledView], files: Files = SQL) -> list[Counted]:
     """Bring the master dataset and all views forward to the journal's newest cut.
 
     A view that cannot be brought forward does not hold up the others; its error is raised when they are done.
@@ -45,11 +64,11 @@ def run(context: Context, compiled: Sequence[CompiledView]) -> list[Counted]:
     """
     base = master.open_master(context)
     failed: list[Terminal] = []
-    bases = [(view, _or_fail(failed, partial(open_view, context, view, base))) for view in compiled]
-    counted = [_forward(context, "master", base, lambda *step: master.append(context, *step))]
+    bases = [(view, _or_fail(failed, partial(open_view, context, view, base, files))) for view in compiled]
+    counted = [_forward(context, "master", base, lambda *step: master.append(context, files, *step))]
     for view, opened in bases:
         if opened is not None:
-            done = _or_fail(failed, partial(forward_view, context, view, opened))
+            done = _or_fail(failed, partial(forward_view, context, view, opened, files))
             counted += [done] if done else []
     if failed:
         raise failed[0]
@@ -64,9 +83,9 @@ def _or_fail(failed: list[Terminal], work: Callable[[], Done]) -> Done | None:
         return None
 
 
-def forward_view(context: Context, view: CompiledView, base: Snapshot) -> Counted:
+def forward_view(context: Context, view: CompiledView, base: Snapshot, files: Files = SQL) -> Counted:
     """Bring one batch view forward."""
-    return _forward(context, view.name, base, lambda *step: views.update(context, view, *step))
+    return _forward(context, view.name, base, lambda *step: views.update(context, files, view, *step))
 
 
 def _forward(context: Context, name: str, base: Snapshot, step: Step) -> Counted:
@@ -90,7 +109,7 @@ def _take(context: Context, base: Snapshot) -> tuple[Pass, str] | None:
     return taken, context.put_positions(positions)
 
 
-def open_view(context: Context, view: CompiledView, source: Snapshot) -> Snapshot:
+def open_view(context: Context, view: CompiledView, source: Snapshot, files: Files = SQL) -> Snapshot:
     """Load a view's batch table, making it if there is none for this fingerprint.
 
     A new table, of a new view or of one whose definition changed, counts what the master dataset has counted so
@@ -104,6 +123,6 @@ def open_view(context: Context, view: CompiledView, source: Snapshot) -> Snapsho
         if snapshot.properties.get(FINGERPRINT_PROPERTY, view.fingerprint) != view.fingerprint:
             raise Conflict(f"the table of view {view.name} is of another definition: run again")
         return snapshot
-    made = views.fill(context, view, source)
+    made = views.fill(context, files, view, source)
     context.point(pointer, TableRow(view.name, made.table, view.fingerprint))
     return made

@@ -2,19 +2,20 @@
 
 A pass computes the partial form over the raw rows of its entries, audits it against what the speed layer had
 stored, puts the two sides of each touched date together in one new file, and commits files and seam at once.
-Dates that the pass does not touch keep their files.
+Dates that the pass does not touch keep their files. Of a stream of changes, groups of which everything was taken back
+are left out, and a date that has no others loses its file.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 from batch import audit
-from batch.context import Context
+from batch.context import Context, Files
 from batch.passes import Pass
 from shardlake.adapters.crashpoints import reach
 from shardlake.adapters.readers import POSITIONS_PROPERTY
 from shardlake.adapters.table_files import checked
-from shardlake.core.combine import Part, combined_sql, read_events
+from shardlake.core.combine import Part, combined_sql, kept_sql, read_events
 from shardlake.core.journal.objects import Manifest
 from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.schema import Column
@@ -32,12 +33,17 @@ def columns(view: CompiledView) -> tuple[Column, ...]:
     return own if view.window is None else (*own, Column(PARTITION, "DATE", f"the date of {view.window}"))
 
 
-def update(context: Context, view: CompiledView, base: Snapshot, taken: Pass, positions: str) -> Snapshot:
+def update(context: Context, files: Files, view: CompiledView, base: Snapshot, taken: Pass, positions: str) -> Snapshot:
     """Count a pass in a batch view. Raises: Conflict if another run was first, AuditFailed if the layers disagree."""
+    return commit(context, view, base, taken, positions, files.of_view(context, view, base, taken))
+
+
+def updated(context: Context, view: CompiledView, base: Snapshot, taken: Pass) -> list[TableFile]:
+    """Write a view's rows over a pass, put together with those of the dates that it touches. Raises: AuditFailed."""
     compute(context, view, taken.manifests)
     try:
         check(context, view, taken.manifests)
-        return publish(context, view, base, taken, positions)
+        return written(context, view, base)
     finally:
         context.engine.run(f"DROP TABLE IF EXISTS {FRESH}")
 
@@ -90,27 +96,48 @@ def _blame(context: Context, view: CompiledView, manifests: Sequence[Manifest]) 
     raise audit.AuditFailed(view.name, "several entries together", 1, ())
 
 
-def fill(context: Context, view: CompiledView, source: Snapshot) -> Snapshot:
+def fill(context: Context, files: Files, view: CompiledView, source: Snapshot) -> Snapshot:
     """Make a new table of a view that counts what the master dataset has counted, at its seam."""
     made = context.tables.create(f"{view.name}_{context.new_id()}", columns(view), PARTITION if view.window else None)
     if not source.seam.marks:
         return made
+    add, everything = files.of_master(context, view, made, source), Pass((), (), source.seam)
+    return commit(context, view, made, everything, source.properties[POSITIONS_PROPERTY], add)
+
+
+def filled(context: Context, view: CompiledView, made: Snapshot, source: Snapshot) -> list[TableFile]:
+    """Write a view's rows over the master dataset as files of a table that has none."""
     rows = read_events(view, [checked(file) for file in source.files]) if source.files else ""
     context.engine.run(f"CREATE OR REPLACE TEMP TABLE {FRESH} AS {_partial(view, rows)}")
     try:
-        everything = Pass((), (), source.seam)
-        return publish(context, view, made, everything, source.properties[POSITIONS_PROPERTY])
+        return written(context, view, made)
     finally:
         context.engine.run(f"DROP TABLE IF EXISTS {FRESH}")
 
 
 def publish(context: Context, view: CompiledView, base: Snapshot, taken: Pass, positions: str) -> Snapshot:
     """Write FRESH together with the files of the dates that it touches, and commit."""
+    return commit(context, view, base, taken, positions, written(context, view, base))
+
+
+def written(context: Context, view: CompiledView, base: Snapshot) -> list[TableFile]:
+    """Write FRESH together with the files of the dates that it touches."""
     old = {file.partition: file for file in base.files}
-    add = [_write(context, view, base, date, old.get(date)) for date in _dates(context, view)]
+    return [_write(context, view, base, date, old.get(date)) for date in _dates(context, view)]
+
+
+def commit(
+    context: Context, view: CompiledView, base: Snapshot, taken: Pass, positions: str, add: Sequence[TableFile]
+) -> Snapshot:
+    """Commit files, each in the place of the one of its date, and the seam; one without rows just takes it away.
+
+    Raises: Conflict.
+    """
+    old = {file.partition: file for file in base.files}
     remove = [old[file.partition] for file in add if file.partition in old]
+    some = [file for file in add if file.rows]
     reach("batch:after-view-files")
-    after = context.tables.commit(base, add, remove, taken.seam, context.properties(positions, view.fingerprint))
+    after = context.tables.commit(base, some, remove, taken.seam, context.properties(positions, view.fingerprint))
     reach("batch:after-view-commit")
     return after
 
@@ -131,7 +158,8 @@ def _write(context: Context, view: CompiledView, base: Snapshot, date: str, old:
         parts.append(Part.file(checked(old), old.windows, old.rows))
     extra = f", DATE {literal(date)} AS {PARTITION}" if view.window else ""
     order = ", ".join(map(identifier, view.keys))
-    sql = f"SELECT *{extra} FROM ({combined_sql(view, parts)}) ORDER BY {order}"
+    kept = kept_sql(view, f"({combined_sql(view, parts)})")
+    sql = f"SELECT *{extra} FROM ({kept}) ORDER BY {order}"
     path = context.tables.new_file(base.table, date)
     rows, length = context.engine.copy(sql, path)
     both = windows if old is None or windows is None or old.windows is None else windows.union(old.windows)

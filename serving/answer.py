@@ -8,8 +8,8 @@ from serving.certificate import Certificate, certify
 from serving.plan import plan
 from serving.session import Session
 from shardlake.adapters.table_files import checked
-from shardlake.core.combine import Part, finalized_sql, read_events
-from shardlake.core.errors import Missing, QueryRefused
+from shardlake.core.combine import OVERDRAWN, Part, finalized_sql, overdrawn_sql, read_events
+from shardlake.core.errors import Corrupt, Missing, QueryRefused
 from shardlake.core.journal.port import Journal
 from shardlake.core.limits import Limits
 from shardlake.core.ports import ObjectStore, Tables
@@ -34,6 +34,17 @@ class UnknownView(QueryRefused):
         hint = f"; did you mean {known[near[0]]}? views are: " if near else "; views are: "
         super().__init__(f"there is no view {view}{hint}{', '.join(known.values())}")
         self.view = view
+
+
+class Overdrawn(Corrupt):
+    """Of some groups of a view over a stream of changes more was taken back than came; `groups` says of how many."""
+
+    def __init__(self, view: str, groups: int) -> None:
+        super().__init__(
+            f"view {view}: in {groups:,} groups {OVERDRAWN}, so their first rows were never read: load what the"
+            " table held before with `shardlake stream bootstrap`, or see docs/operations.md"
+        )
+        self.view, self.groups = view, groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +88,12 @@ class Server:
                 views = self._named(session.names(sql, self._views))
                 made = plan(self._journal, self._store, self._tables, views)
                 parts = {name: view_parts(found, self._store) for name, found in made.views.items()}
-                relations = {name: finalized_sql(made.views[name].view, parts[name]) for name in parts}
+                relations = {
+                    name: finalized_sql(found.view, parts[name], is_whole=found.is_whole)
+                    for name, found in made.views.items()
+                }
                 session.define(relations, [path for found in parts.values() for part in found for path in part.paths])
-                return run(session, sql), certify(made)
+                return _run(session, sql, run, made.views, parts), certify(made)
             except Missing:
                 continue
             finally:
@@ -94,6 +108,25 @@ class Server:
         if not names:
             raise QueryRefused(f"the query names no view; views are: {', '.join(sorted(self._views))}")
         return [by_name[name.lower()] for name in sorted(names)]
+
+
+def _run(
+    session: Session,
+    sql: str,
+    run: Callable[[Session, str], Found],
+    views: Mapping[str, ViewPlan],
+    parts: Mapping[str, Sequence[Part]],
+) -> Found:
+    """Run a query. Raises: Overdrawn, naming the first view by which it failed for that; what `run` raises."""
+    try:
+        return run(session, sql)
+    except QueryRefused as error:
+        changing = [plan for plan in views.values() if plan.view.weight is not None and plan.is_whole]
+        for plan in changing if OVERDRAWN in str(error) else ():
+            groups = session.rows(overdrawn_sql(plan.view, parts[plan.view.name]))[1][0][0]
+            if groups:
+                raise Overdrawn(plan.view.name, groups) from error
+        raise
 
 
 def view_parts(plan: ViewPlan, store: ObjectStore) -> list[Part]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from shardlake.core.bootstrap import is_under_way
 from shardlake.core.readplan import ReadPlan, ViewPlan
 from shardlake.core.view import CompiledView
 
@@ -14,6 +15,8 @@ class ViewCertificate:
 
     `seam` is lane -> last entry that the batch side counts, `snapshot` the batch table's commit; `realtime_entries`
     were read as partials and `recomputed_entries` from rows. `exactness` is the weakest class of its columns.
+    `incomplete` says why a view over a stream of changes may hold what was taken back, or lack what came, "" if it does
+    not: then a group of which more was taken back than came is shown, and is else an error.
     """
 
     name: str
@@ -24,6 +27,7 @@ class ViewCertificate:
     batch_rows: int
     realtime_entries: int
     recomputed_entries: int
+    incomplete: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +91,15 @@ def _certify_view(plan: ViewPlan) -> ViewCertificate:
         sum(file.rows for file in plan.batch.files) if plan.batch else 0,
         len(plan.partials),
         len(plan.segments),
+        _incomplete(plan),
     )
+
+
+def _incomplete(plan: ViewPlan) -> str:
+    if plan.view.weight is None or plan.is_whole:
+        return ""
+    letters, gaps = plan.positions.counts.letters, len(plan.positions.gaps)
+    found = ((letters, "open dead letter"), (gaps, "gap"))
+    told = [f"{count:,} {what}{'s' * (count != 1)}" for count, what in found if count]
+    told += ["a table whose content is not loaded to its end"] if is_under_way(plan.positions.upto) else []
+    return " and ".join(told)

@@ -7,7 +7,8 @@
         answer.pandas()             # or .arrow(), or .rows
         answer.certificate          # what it covers
 
-The views are those that the root worked with last. Every query reads the newest cut.
+The views are those that the root worked with last. Every query reads the newest cut. A root on another machine, whose
+journal is in DynamoDB, is open for queries once any command has worked with it.
 """
 
 from collections.abc import Sequence
@@ -18,12 +19,12 @@ from serving.answer import Server
 from serving.certificate import Certificate
 from serving.display import SHOWN, answer_html, connection_html
 from serving.values import rows
-from shardlake.adapters import active_views, settings_file, storage_file
+from shardlake.adapters import active_views, journal_file, journals, settings_file, storage_file
 from shardlake.adapters.local_objects import LocalObjects
-from shardlake.adapters.sqlite_journal import SqliteJournal
-from shardlake.adapters.stored import JOURNAL, OBJECTS, TABLES
+from shardlake.adapters.stored import OBJECTS, TABLES
 from shardlake.adapters.table_reader import TableReader
 from shardlake.core.errors import ConfigError, QueryRefused, Terminal
+from shardlake.core.journal.port import Journal
 from shardlake.core.limits import Limits
 from shardlake.core.ports import ObjectStore
 
@@ -87,8 +88,9 @@ class Connection:
         self.root = root
         self._closed = False
         self._views = active_views.load(root)
-        self._journal = SqliteJournal(root / JOURNAL, read_only=True)
-        store, tables = _stored(root, limits)
+        where = journal_file.stored(root)
+        self._journal = journals.open_journal(root, where, storage_file.stored(root).url, read_only=True)
+        store, tables = _stored(root, limits, self._journal if where.url else None)
         self._server = Server(self._journal, store, tables, self._views, limits, threads)
 
     @property
@@ -141,7 +143,7 @@ def _folder(root: str | Path) -> Path:
     return folder
 
 
-def _stored(root: Path, limits: Limits) -> tuple[ObjectStore, TableReader]:
+def _stored(root: Path, limits: Limits, catalog: Journal | None) -> tuple[ObjectStore, TableReader]:
     where = storage_file.stored(root)
     if not where.url:
         return LocalObjects(root / OBJECTS), TableReader(root / TABLES)
@@ -149,7 +151,7 @@ def _stored(root: Path, limits: Limits) -> tuple[ObjectStore, TableReader]:
     from shardlake.adapters.s3.root import S3Root  # noqa: PLC0415
 
     remote = S3Root.at(root, where, SystemClock(), limits.cache_bytes_max)
-    return remote.objects(), TableReader(root / TABLES, remote.tables())
+    return remote.objects(), TableReader(root / TABLES, remote.tables(), catalog)
 
 
 def _root(config: str | Path | None) -> Path:

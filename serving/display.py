@@ -70,7 +70,8 @@ def summary(certificate: Certificate) -> str:
     weakest = max((view.exactness for view in certificate.views), key=_CLASSES.index, default="exact")
     parts = [f"cut {_places(certificate.cut)}", f"seam {seam}", f"newest event {_moment(certificate)}", weakest]
     counted = ((certificate.letters, "dead letter"), (certificate.gaps, "gap"))
-    return " · ".join([*parts, *(_many(count, what) for count, what in counted if count)])
+    parts += [_many(count, what) for count, what in counted if count]
+    return " · ".join([*parts, *(f"{view.name} is incomplete" for view in certificate.views if view.incomplete)])
 
 
 def _unfolds(certificate: Certificate) -> str:
@@ -103,7 +104,8 @@ def _view(view: ViewCertificate) -> str:
     since = (
         f"{_many(view.realtime_entries, 'entry')} since by their partials, {view.recomputed_entries:,} from their rows"
     )
-    lines = (f"class {view.exactness}", f"seam {_places(view.seam)}", batch, since, f"fingerprint {view.fingerprint}")
+    lines = [f"class {view.exactness}", f"seam {_places(view.seam)}", batch, since, f"fingerprint {view.fingerprint}"]
+    lines += [f"incomplete: {view.incomplete}"] if view.incomplete else []
     return "<br>".join(_text(line) for line in lines)
 
 

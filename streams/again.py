@@ -1,10 +1,11 @@
 """Dead letters read once more: each line by itself, by the present pack and configuration.
 
 A letter keeps its line and nothing of what stood above it. So a line is read by the fields that are configured, or by
-those that the pack has for a stream; where a header is needed, it is told that there is none.
+those that the pack has for a stream; where a header is needed, it is told that there is none. A line on which the pack
+fails stays a letter, as does one on whose row a view fails.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,8 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from shardlake.adapters.arrow import bools
+from shardlake.adapters.engine import Engine
 from shardlake.core.limits import Limits
+from shardlake.core.positions import END, ORIGIN, SeqRange, ShardId, encode_number
+from shardlake.core.view import CompiledView
 from shardlake.packs.pack import Decoded, Decoder, Pack, Reason
+from streams.chunk import Chunk, Piece
+from streams.expelling import expelled, failing, is_expelling
+from streams.poison import Culprit, Part, Search, explained, failed_with, is_poison, refuse
 from streams.protect import Protection
 
 # What a decoder says of a line; all other letters tell of something that is no line.
@@ -39,6 +47,29 @@ class Again:
     rows: pa.Table
     letters: npt.NDArray[np.int64]
     failing: tuple[Failing, ...]
+    weights: npt.NDArray[np.int32] | None = None
+
+    def without(self, rows: Mapping[int, str]) -> "Again":
+        """Let the letters of some rows be none of its rows, each with what is to be told of it."""
+        is_kept = np.ones(self.rows.num_rows, dtype=bool)
+        is_kept[sorted(rows)] = False
+        more = [Failing(int(self.letters[row]), Reason.POISON_VIEW.value, detail) for row, detail in rows.items()]
+        return Again(
+            self.rows.filter(bools(is_kept)),
+            self.letters[is_kept],
+            tuple(sorted((*self.failing, *more), key=lambda one: one.index)),
+            None if self.weights is None else self.weights[is_kept],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What some of the letters became: rows of the lines `at`, and lines that are none, with reason and detail."""
+
+    rows: pa.Table
+    at: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.int32] | None
+    failing: Sequence[tuple[int, str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +82,57 @@ class Rereading:
     fields: tuple[str, ...] | None
 
     def read(self, letters: pa.Table) -> Again:
-        """Read letters, which are whole lines of LINES' reasons. Raises: ConfigError for fields that are none."""
+        """Read letters, which are whole lines of LINES' reasons.
+
+        Raises: ConfigError for fields that are none; Transient if the pack fails over no line at all.
+        """
         lines = letters["payload"].to_pylist()
-        rows, places, failing = [self._empty()], [np.zeros(0, np.int64)], []
+        rows, places, none = [self._empty()], [np.zeros(0, np.int64)], list[Failing]()
+        weights = [np.zeros(0, np.int32)]
         for origin, of in _by_origin(letters["origin"].to_pylist()):
-            decoded, kept, silent = self._decoded(origin, [lines[at] for at in of])
             index = np.array(of, dtype=np.int64)
-            rows.append(self._rows(decoded))
-            places.append(index[kept[decoded.lines]])
-            failing += [Failing(of[kept[found.index]], found.reason.value, found.detail) for found in decoded.letters]
-            failing += [Failing(of[at], reason, detail) for at, reason, detail in silent]
-        return Again(pa.concat_tables(rows), np.concatenate(places), tuple(sorted(failing, key=lambda one: one.index)))
+            for part in self._parts(origin, [lines[at] for at in of]):
+                rows.append(part.rows)
+                places.append(index[part.at])
+                weights += [part.weights] if part.weights is not None else []
+                none += [Failing(of[at], reason, detail) for at, reason, detail in part.failing]
+        return Again(
+            pa.concat_tables(rows),
+            np.concatenate(places),
+            tuple(sorted(none, key=lambda one: one.index)),
+            np.concatenate(weights) if self.pack.schema.weighted else None,
+        )
+
+    def _parts(self, origin: str, lines: Sequence[bytes]) -> Iterator[_Part]:
+        """Read lines of one origin: together, or, if the pack fails on some, those alone and the others."""
+        trial = _Tries(self, origin, lines)
+        try:
+            yield trial.attempt(0, len(lines))
+        except Exception as error:
+            if not is_poison(error):
+                raise
+            failed = error
+        else:
+            return
+        with explained():
+            for one in Search(len(lines), trial).run(failed):
+                if isinstance(one, Part):
+                    yield one.result
+                elif isinstance(one, Culprit):
+                    detail = Reason.POISON_DECODE.value, failed_with(one.error)
+                    yield _Part(self._empty(), np.zeros(0, np.int64), None, [(one.at, *detail)])
+
+    def part(self, origin: str, lines: Sequence[bytes], first: int) -> _Part:
+        """Read lines of one origin, numbered from `first`. Raises: what the pack fails with."""
+        try:
+            decoded, kept, silent = self._decoded(origin, lines)
+            rows = self._rows(decoded)
+        except Exception as error:
+            refuse(error)
+            raise
+        failing = [(int(kept[found.index]) + first, found.reason.value, found.detail) for found in decoded.letters]
+        failing += [(at + first, reason, detail) for at, reason, detail in silent]
+        return _Part(rows, kept[decoded.lines] + first, decoded.weights, failing)
 
     def _decoded(
         self, origin: str, lines: Sequence[bytes]
@@ -95,8 +166,47 @@ class Rereading:
         return self.pack.open(origin, self.fields, line_bytes_max=self.limits.line_bytes_max)
 
 
+@dataclass(frozen=True, slots=True)
+class _Tries:
+    """Lines of one origin, read over and over; see `streams.poison.Trial`."""
+
+    rereading: Rereading
+    origin: str
+    lines: Sequence[bytes]
+
+    def attempt(self, start: int, stop: int) -> _Part:
+        """Read some of them."""
+        return self.rereading.part(self.origin, self.lines[start:stop], start)
+
+    def pass_over(self, at: int) -> None:
+        """A line tells nothing of another."""
+
+
+def sift(again: Again, views: Sequence[CompiledView], engine: Engine, limits: Limits) -> Again:
+    """Leave letters what they are whose rows make a view fail by themselves. Raises: Transient."""
+    if not again.rows.num_rows or not is_expelling(limits):
+        return again
+    count = again.rows.num_rows
+    piece = Piece(
+        SeqRange(ShardId("letters"), ORIGIN, END),
+        again.rows,
+        encode_number(0),
+        np.arange(count, dtype=np.int64),
+        0,
+        weights=again.weights,
+    )
+    chunk = Chunk(limits)
+    chunk.add(piece, 0.0)
+    events = chunk.events().append_column("_duplicate", bools(np.zeros(count, dtype=bool)))
+    rows: dict[int, str] = {}
+    for failure in failing(views, events, engine):
+        found = expelled(failure, events, engine, None)
+        rows |= dict.fromkeys(found.rows, found.detail) if found is not None else {}
+    return again.without(rows) if rows else again
+
+
 def is_cut_sql(detail: str) -> str:
-    """Say in SQL whether a letter keeps only the start of its line, as `streams.decode.told` writes its detail."""
+    """Say in SQL whether a letter keeps only the start of its line, as `streams.letters.told` writes its detail."""
     return f"regexp_matches({detail}, '{_CUT}')"
 
 

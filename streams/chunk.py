@@ -4,8 +4,8 @@ A chunk is cut once and everything is computed from that cut: one segment, and o
 the same ranges. Rows keep their order of position within a shard until duplicates have been marked.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
@@ -13,22 +13,31 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shardlake.adapters.arrow import constant, ints, longs, timestamps
+from shardlake.adapters.arrow import bools, constant, ints, longs, timestamps
 from shardlake.core.limits import Limits
-from shardlake.core.positions import END, Position, SeqRange
+from shardlake.core.positions import END, Position, SeqRange, decode_number
+from streams.letters import LETTERS, fault_of, letters_of
+from streams.poison import Isolated
 
-LETTERS: Final = pa.schema(
-    [
-        ("_shard", pa.string()),
-        ("_sequence", pa.string()),
-        ("_sub", pa.int64()),
-        ("_arrival", pa.timestamp("us")),
-        ("origin", pa.string()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-        ("payload", pa.binary()),
-    ]
-)
+__all__ = ["LETTERS", "Chunk", "Piece", "Raw"]
+
+_NEWLINE: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """The lines that rows came of: row i is line `at[i]` of `data`, read from `origin`."""
+
+    data: bytes
+    at: npt.NDArray[np.int64]
+    origin: str
+
+    def lines(self, rows: Sequence[int]) -> list[bytes]:
+        """Give the lines of some rows."""
+        newlines = np.flatnonzero(np.frombuffer(self.data, np.uint8) == _NEWLINE)
+        starts, stops = np.append(0, newlines + 1), np.append(newlines, len(self.data))
+        places = self.at[np.array(rows, dtype=np.int64)].tolist()
+        return [self.data[int(starts[at]) : int(stops[at])] for at in places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +46,8 @@ class Piece:
 
     `rows` has the source's columns, in order of position; `sequence` the encoded sequence number, one for all rows or
     one a row; `sub` the sub-sequence numbers; `arrival_us` one for all rows or one a row. `letters` has the columns of
-    LETTERS.
+    LETTERS. `weights` has one number a row; None means 1. `raw` holds the lines, so that a row can still become a
+    letter; None where they are not known. `isolated` tells of lines on which decoding failed.
     """
 
     range: SeqRange
@@ -47,6 +57,51 @@ class Piece:
     arrival_us: int | npt.NDArray[np.int64]
     letters: pa.Table | None = None
     parents: tuple[str, ...] = ()
+    weights: npt.NDArray[np.int32] | None = None
+    raw: Raw | None = None
+    isolated: tuple[Isolated, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The bytes that it holds."""
+        letters, lines = self.letters, self.raw
+        return int(
+            self.rows.nbytes + (letters.nbytes if letters is not None else 0) + (len(lines.data) if lines else 0)
+        )
+
+    def without(self, rows: Mapping[int, str], reason: str, kept_max: int) -> "Piece":
+        """Make dead letters of some rows, each with its detail. Raises: ValueError if the lines are not known."""
+        if self.raw is None:
+            raise ValueError(f"the lines of {self.range} are not known")
+        at = sorted(rows)
+        faults = [
+            fault_of(int(self.sub[row]), reason, rows[row], line, kept_max, self._sequence(row), self._arrival(row))
+            for row, line in zip(at, self.raw.lines(at), strict=True)
+        ]
+        is_kept = np.ones(self.rows.num_rows, dtype=bool)
+        is_kept[at] = False
+        flags = bools(is_kept)
+        found = [self.letters, letters_of(self.range.shard, self.raw.origin, faults, kept_max)]
+        return replace(
+            self,
+            rows=self.rows.filter(flags),
+            sequence=self.sequence if isinstance(self.sequence, str) else self.sequence.filter(flags),
+            sub=self.sub[is_kept],
+            arrival_us=self.arrival_us if isinstance(self.arrival_us, int) else self.arrival_us[is_kept],
+            letters=pa.concat_tables([table for table in found if table is not None]),
+            weights=None if self.weights is None else self.weights[is_kept],
+            raw=replace(self.raw, at=self.raw.at[is_kept]),
+        )
+
+    def place(self, row: int) -> str:
+        """Name a row as its dead letter would be."""
+        return f"{self.range.shard}:{decode_number(self._sequence(row))}:{int(self.sub[row])}"
+
+    def _sequence(self, row: int) -> str:
+        return self.sequence if isinstance(self.sequence, str) else str(self.sequence[row].as_py())
+
+    def _arrival(self, row: int) -> int:
+        return self.arrival_us if isinstance(self.arrival_us, int) else int(self.arrival_us[row])
 
     def event_columns(self) -> Iterator[tuple[str, pa.Array]]:
         """The columns that every event has, but for whether it is a duplicate."""
@@ -56,7 +111,7 @@ class Piece:
         yield "_sub", longs(self.sub)
         arrival = np.full(count, self.arrival_us) if isinstance(self.arrival_us, int) else self.arrival_us
         yield "_arrival", timestamps(arrival)
-        yield "_weight", ints(np.ones(count, dtype=np.int32))
+        yield "_weight", ints(np.ones(count, dtype=np.int32) if self.weights is None else self.weights)
 
 
 @dataclass(slots=True)
@@ -69,6 +124,7 @@ class Chunk:
     size: int = 0
     ends: int = 0
     opened_s: float = 0.0
+    isolated: list[Isolated] = field(default_factory=list)
 
     def add(self, piece: Piece, since_s: float) -> None:
         """Take a piece in that waits since then; it continues its shard where the last piece of that shard ended."""
@@ -76,7 +132,8 @@ class Chunk:
         self.pieces.append(piece)
         self.rows += piece.rows.num_rows
         self.ends += piece.range.upto == END
-        self.size += piece.rows.nbytes + (piece.letters.nbytes if piece.letters is not None else 0)
+        self.size += piece.size
+        self.isolated += piece.isolated
 
     def is_full(self) -> bool:
         """Tell whether a limit of rows, bytes or ended shards is reached."""
@@ -117,6 +174,22 @@ class Chunk:
     def events(self) -> pa.Table:
         """All rows with their event columns, duplicates not yet marked."""
         return pa.concat_tables(_with_columns(piece) for piece in self.pieces)
+
+    def expel(self, rows: Mapping[int, str], reason: str) -> None:
+        """Make dead letters of some rows of `events`, each with its detail: from now on they are none of its events.
+
+        Raises: ValueError where the lines that they came of are not known.
+        """
+        for at, (_, start, stop) in enumerate(self.slices()):
+            mine = {row - start: detail for row, detail in rows.items() if start <= row < stop}
+            if mine:
+                self.pieces[at] = self.pieces[at].without(mine, reason, self.limits.letter_bytes_max)
+        self.rows -= len(rows)
+
+    def place(self, row: int) -> str:
+        """Name a row of `events` as its dead letter would be."""
+        at, start = next((at, a) for at, (_, a, b) in enumerate(self.slices()) if a <= row < b)
+        return self.pieces[at].place(row - start)
 
     def letters(self) -> pa.Table:
         """The dead letters of all pieces."""

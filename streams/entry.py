@@ -20,11 +20,14 @@ from shardlake.core.journal.objects import Counts, Manifest, PartialRef, RangeRo
 from shardlake.core.journal.rows import ObjectRef
 from shardlake.core.limits import Limits
 from shardlake.core.schema import SourceSchema
-from shardlake.core.view import EVENTS, CompiledView
+from shardlake.core.view import CompiledView
 from shardlake.core.windows import Windows
+from shardlake.packs.pack import Reason
 from streams.chunk import Chunk
 from streams.dedup import Halves, Seen, hash_ids
+from streams.expelling import Failure, expelled, is_expelling, partial_of
 from streams.lane import Prepared
+from streams.poison import Isolated
 
 SEGMENT, LETTERS_NAME, PAGE = "segment.parquet", "letters.parquet", "page.json"
 
@@ -71,9 +74,16 @@ def build(
     limits: Limits,
     page: bytes | None = None,
 ) -> Built:
-    """Compute the objects of an entry. `page` lists the files that were discovered with it, if any."""
-    events, ids = _mark(chunk, schema, seen, ancestors, engine)
-    partials, failed = _partials(events, views, engine, limits)
+    """Compute the objects of an entry. `page` lists the files that were discovered with it, if any.
+
+    Rows on which a view fails by itself become dead letters of the chunk. Raises: Transient.
+    """
+    allowed = dict.fromkeys((view.name for view in views), limits.poison_rows_max)
+    while True:
+        events, ids = _mark(chunk, schema, seen, ancestors, engine)
+        partials, failed = _partials(events, views, engine, limits)
+        if not _expel(chunk, events, failed, allowed, engine):
+            break
     letters = chunk.letters()
     files: dict[str, bytes | memoryview] = {p.file: to_parquet(p.rows) for p in partials}
     if events.num_rows:
@@ -104,7 +114,7 @@ def build(
     arrival = _span(events, "_arrival")
     remembered = int(ids.fresh.sum()) if ids else 0
     prepared = Prepared(ranges, files, manifest, remembered, arrival[1] if arrival else 0)
-    return Built(prepared, ids, failed)
+    return Built(prepared, ids, tuple(one.view.name for one in failed))
 
 
 def to_parquet(table: pa.Table, **options: Sequence[str]) -> memoryview:
@@ -144,17 +154,41 @@ def _mark(
 
 def _partials(
     events: pa.Table, views: Sequence[CompiledView], engine: Engine, limits: Limits
-) -> tuple[list[_Partial], tuple[str, ...]]:
+) -> tuple[list[_Partial], list[Failure]]:
     done: list[_Partial] = []
-    failed: list[str] = []
+    failed: list[Failure] = []
     for view in views if events.num_rows else ():
         try:
-            rows = engine.table(view.partial.replace(EVENTS, "events"), {"events": events})
-        except SqlFailed:  # the entry is committed without this partial, and the view's answers say why they fail
-            failed.append(view.name)
+            rows = partial_of(view, events, engine)
+        except SqlFailed as error:  # without its partial, if no row is at fault: the view's answers say why they fail
+            failed.append(Failure(view, error))
         else:
             done.append(_Partial(view, rows, windows_of(rows, view, limits)))
-    return done, tuple(failed)
+    return done, failed
+
+
+def _expel(chunk: Chunk, events: pa.Table, failed: Sequence[Failure], allowed: dict[str, int], engine: Engine) -> bool:
+    """Take rows out of a chunk that are at fault for failures, of each view as many as are allowed. Tell if any was.
+
+    Then everything is computed anew: a copy of such a row is no duplicate any more.
+    """
+    if not failed or not is_expelling(chunk.limits):
+        return False
+    if any(piece.raw is None for piece in chunk.pieces if piece.rows.num_rows):  # their lines are not known
+        return False
+    rows: dict[int, str] = {}
+    for failure in (one for one in failed if one.view.name in allowed):
+        name = failure.view.name
+        found = expelled(failure, events, engine, allowed[name])
+        if found is None:  # no row is at fault, and none will be
+            del allowed[name]
+            continue
+        allowed[name] -= len(found.rows)
+        rows |= {row: found.detail for row in found.rows if row not in rows}
+        first = chunk.place(found.rows[0])
+        chunk.isolated.append(Isolated(name, len(found.rows), found.attempts, found.kind, first))
+    chunk.expel(rows, Reason.POISON_VIEW.value)
+    return bool(rows)
 
 
 def windows_of(rows: pa.Table, view: CompiledView, limits: Limits) -> Windows | None:

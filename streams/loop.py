@@ -6,6 +6,7 @@ the lane's state.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Final, Protocol
 
 from shardlake.adapters.crashpoints import reach
@@ -18,7 +19,8 @@ from shardlake.core.ports import Clock
 from shardlake.core.positions import END, ORIGIN, Position, ShardId
 from streams.chunk import Chunk, Piece
 from streams.committer import Committer
-from streams.decode import Decoding
+from streams.decode import Decoding, Waits
+from streams.poison import FOR_EVER, Patience, ShardBlocked, Told, Waiting, silent
 from streams.sources.port import Block, Records, Source
 
 LOOK_SHARE: Final = 10  # idle, the source is looked at for at most a tenth of the time, however many files it has
@@ -89,8 +91,22 @@ class Alone:
 
 
 @dataclass(slots=True)
+class _Reading:
+    """A shard that waits: the block that failed, what comes behind it, how often it failed, and when it is tried."""
+
+    block: Block | Records
+    blocks: Iterator[Block | Records]
+    waiting: Waiting
+    due_s: float
+
+
+@dataclass(slots=True)
 class Loop:
-    """One lane's loop. `stop` is asked between blocks; at its word what was read is committed, and the loop ends."""
+    """One lane's loop. `stop` is asked between blocks; at its word what was read is committed, and the loop ends.
+
+    `told` hears of lines that were set apart, once they are committed, and of shards that wait because of one. What is
+    held of a shard that waits is in memory alone: whoever begins anew reads it again.
+    """
 
     source: Source
     decoding: Decoding
@@ -100,9 +116,11 @@ class Loop:
     stop: Callable[[], bool]
     observer: Observer
     keeper: Keeper
+    told: Callable[[Told], None] = silent
     _chunk: Chunk = field(init=False)
     _page: bytes | None = field(default=None, init=False)
     _children: dict[ShardId, tuple[ShardId, ...]] = field(default_factory=dict, init=False)
+    _readings: dict[ShardId, _Reading] = field(default_factory=dict, init=False)
     _looked_s: float = field(default=0.0, init=False)
     _committed_s: float = field(init=False)
 
@@ -112,18 +130,39 @@ class Loop:
         self.source.open(self.committer.pages())
 
     def run(self, *, once: bool = False) -> None:
-        """Work until stopped; with `once`, until nothing is left to read. Raises: as `Lane.commit` and the source."""
+        """Work until stopped; with `once`, until nothing is left to read.
+
+        Raises: as `Lane.commit` and the source; with `once`, ShardBlocked if all that is left waits for ever.
+        """
+        blocked = None
         while not self.stop():
             if self.step():
                 continue
-            if once and not self.source.waiting:
+            blocked = self._blocked()
+            if once and (blocked is not None or not (self.source.waiting or self._readings)):
                 break
             self.rest()
         self.settle()
+        if once and blocked is not None:
+            raise ShardBlocked(blocked.range, blocked.kind)
+
+    def _blocked(self) -> Waiting | None:
+        """Give a shard that waits for ever, if no other one has anything to read."""
+        readings = list(self._readings.values())
+        if not readings or not all(reading.waiting.is_blocked for reading in readings):
+            return None
+        return readings[0].waiting if self.source.waiting <= sum(map(_counts, readings)) else None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether a shard waits to be tried again."""
+        return bool(self._readings)
 
     def step(self) -> bool:
         """Do one round: read each shard once, commit what is due. Tell whether there was anything to read."""
         self.keeper.attend(self.committer, self.settle)
+        held = self.committer.lane.state.shards
+        self._readings = {shard: reading for shard, reading in self._readings.items() if shard in held}
         self._discover()
         worked = self._round()
         if self._chunk.is_due(self.clock.monotonic_s()) or not (worked or self.keeper.is_patient):
@@ -132,20 +171,27 @@ class Loop:
 
     def rest(self) -> None:
         """Wait until it is worth another round."""
-        self.observer.idle()
+        if not self._readings:
+            self.observer.idle()
         if self._is_mark_due():
             self.settle(mark=True)
         share = 0 if self.source.paces_itself else LOOK_SHARE
         wait_s = max(self.limits.poll_interval_s, share * self._looked_s)
-        self.keeper.wait(min(wait_s, self._chunk.due_in(self.clock.monotonic_s())))
+        now_s = self.clock.monotonic_s()
+        due_s = [max(0.0, reading.due_s - now_s) for reading in self._readings.values()]
+        self.keeper.wait(min([wait_s, self._chunk.due_in(now_s), *due_s]))
 
     def _is_mark_due(self) -> bool:
         """Tell whether the lane's state is long behind what is known to have been read of a shard."""
         stored, behind_us = self.committer.lane.state.shards, self.limits.idle_mark_s * 1_000_000
         return any(
             (held := stored.get(shard)) is not None and (held.seen is None or seen.us - held.seen.us >= behind_us)
-            for shard, seen in self.keeper.seen().items()
+            for shard, seen in self._seen().items()
         )
+
+    def _seen(self) -> Mapping[str, Arrived]:
+        """Up to when everything was read, but of shards that wait: of these something was handed over and not read."""
+        return {shard: seen for shard, seen in self.keeper.seen().items() if shard not in self._readings}
 
     def _discover(self) -> None:
         began_s = self.clock.monotonic_s()
@@ -157,7 +203,7 @@ class Loop:
     def _round(self) -> bool:
         """Read every shard once, as far as it was discovered; tell whether there was anything."""
         worked = False
-        for shard in self.source.shards():
+        for shard in dict.fromkeys((*self.source.shards(), *self._readings)):  # the last of a shard may wait too
             for _ in self._pieces(shard):
                 worked = True
                 if self._chunk.is_full() or self._chunk.ends or self._is_overdue():
@@ -167,18 +213,45 @@ class Loop:
         return worked
 
     def _pieces(self, shard: ShardId) -> Iterator[None]:
-        after = self._position(shard)
-        for block in self.source.read(shard, after):
-            piece = self.decoding.piece(block)
+        reading = self._readings.get(shard)
+        if reading is not None and reading.due_s > self.clock.monotonic_s():
+            return
+        blocks: Iterator[Block | Records]
+        if reading is None:
+            blocks = self.source.read(shard, self._position(shard))
+        else:
+            blocks = chain([reading.block], reading.blocks)
+            del self._readings[shard]
+        tries = reading.waiting.tries if reading is not None else 0
+        for block in blocks:
+            try:
+                piece = self.decoding.piece(block, Patience(tries, self.clock.now_us()))
+            except Waits as waits:
+                if waits.done is not None:
+                    self._add(block, waits.done)
+                self._wait(shard, waits, tries if waits.done is None else 0, blocks)
+                if waits.done is not None:
+                    yield
+                return
+            tries = 0
             if piece is not None:
                 reach("stream:after-read")
                 self._add(block, piece)
                 yield
 
+    def _wait(self, shard: ShardId, waits: Waits, tries: int, blocks: Iterator[Block | Records]) -> None:
+        """Let a shard wait, with what was handed over of it, while others are read."""
+        limits = self.limits
+        in_s = min(limits.retry_first_s * 2.0 ** min(tries, 60), limits.retry_longest_s)
+        is_blocked = limits.maximum_retry_attempts == FOR_EVER
+        waiting = Waiting(waits.rest.range, tries + 1, in_s, waits.kind, is_blocked)
+        self._readings[shard] = _Reading(waits.rest, blocks, waiting, self.clock.monotonic_s() + in_s)
+        self.told(waiting)
+
     def _add(self, block: Block | Records, piece: Piece) -> None:
         if piece.range.after == ORIGIN:
             piece = replace(piece, parents=self.committer.lane.state.shards[piece.range.shard].parents)
-        if isinstance(block, Records) and block.upto == END:
+        if isinstance(block, Records) and piece.range.upto == END:
             self._children.update(block.children)
         now_s = self.clock.monotonic_s()
         # What has just come to a shard's tip is committed a chunk's age after the last commit. What has waited long is
@@ -203,13 +276,21 @@ class Loop:
         if chunk.ends:
             self.keeper.ending(children)
         self._committed_s = self.clock.monotonic_s()
-        entry = self.committer.commit(chunk, page, self.keeper.seen())
+        entry = self.committer.commit(chunk, page, self._seen())
         self._chunk, self._page, self._children = Chunk(self.limits), None, {}
         if page is not None:
             self.source.committed()
         self.observer.committed(entry, chunk.rows, chunk.letters().num_rows, self.committer.failed)
+        for isolated in chunk.isolated:
+            self.told(isolated)
         if chunk.ends:
             self.keeper.ended(self.committer, children)
+
+
+def _counts(reading: _Reading) -> bool:
+    """Tell whether the source counts a shard that waits among those that it has more of."""
+    block = reading.block
+    return isinstance(block, Records) and not block.reaches_tip and block.upto != END
 
 
 def hold_all(journal: Journal, shards: Sequence[ShardId], name: str, committer: Committer) -> None:

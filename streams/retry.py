@@ -178,24 +178,25 @@ class RetryCommitter(Committer):
             halves, known = hash_ids(self._engine, again.rows[self._schema.event_id])
             self._memory.seen.learn(shard, elsewhere(np.unique(halves[:, known], axis=1)))
         chunk = Chunk(self._limits)
-        chunk.add(self._piece(shard, batch.letters.take(longs(again.letters)), again.rows), 0.0)
+        chunk.add(self._piece(shard, batch.letters.take(longs(again.letters)), again), 0.0)
         self.lane.needs = batch.needs
         (manifest,) = read_manifests(self._store, [self.commit(chunk)])
         return manifest
 
-    def _piece(self, shard: ShardId, letters: pa.Table, found: pa.Table) -> Piece:
-        after, count = Position.decode(self.lane.position(shard) or "-"), found.num_rows
+    def _piece(self, shard: ShardId, letters: pa.Table, again: Again) -> Piece:
+        after, count = Position.decode(self.lane.position(shard) or "-"), again.rows.num_rows
         numbers = range(after.sequence + 1, after.sequence + count + 1)
         markers = letters.drop_columns(["detail", "payload"])
         markers = markers.append_column("detail", strings([f"{shard}:{number}:0" for number in numbers]))
         markers = markers.append_column("payload", constant("", count).cast(pa.binary()))
         return Piece(
             SeqRange(shard, after, Position(after.sequence + count)),
-            found,
+            again.rows,
             strings([encode_number(number) for number in numbers]),
             np.zeros(count, np.int64),
             integers(letters["_arrival"].cast(pa.int64())),
             markers.select(LETTERS.names).cast(LETTERS),
+            weights=again.weights,
         )
 
 

@@ -16,7 +16,7 @@ FUNCTION_LINES_MAX = 80
 DOCSTRING_WORDS_MIN = 2
 SHIPPED = ("shardlake", "streams", "batch", "serving")
 # Modules that nobody in the tree imports, because users do.
-PUBLIC = ("shardlake.testing", "serving.frame")
+PUBLIC = ("shardlake.testing", "serving.frame", "shardlake.app.handler")
 # Folders that tools make, for a tree that is not under git.
 MADE = {".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "build", "dist"}
 

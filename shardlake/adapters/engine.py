@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import duckdb
 
 from shardlake.adapters.disk import sync_folder, translated
-from shardlake.core.errors import SqlFailed, SumOverflow, Transient
+from shardlake.core.errors import MemoryExhausted, SqlFailed, SumOverflow, Transient
 
 if TYPE_CHECKING:
     import pyarrow as pa  # a query that prints its answer does without it
@@ -28,6 +29,8 @@ class Engine:
 
     def __init__(self, threads: int = 1, memory: str | None = None) -> None:
         self._connection = duckdb.connect()
+        self._prepared: dict[str, Prepared] = {}
+        self._given: dict[str, _Given] = {}
         for name, value in SETTINGS.items():
             self._connection.execute(f"SET {name} = '{value}'")
         self._connection.execute(f"SET threads = {threads}")
@@ -48,6 +51,20 @@ class Engine:
         finally:
             for name in given:
                 self._connection.unregister(name)
+
+    def prepared(self, sql: str, name: str, schema: "pa.Schema") -> "Prepared":
+        """Give the SELECT `sql` over a table called `name`, planned once; no table of `table` may have that name.
+
+        Raises: as `table`.
+        """
+        if name not in self._given:
+            self._given[name] = _Given(schema.empty_table())
+            self._connection.register(name, self._given[name])
+        if sql not in self._prepared:
+            statement = f"prepared_{len(self._prepared)}"
+            self.run(f"PREPARE {statement} AS {sql}")
+            self._prepared[sql] = Prepared(self._connection, statement, self._given[name])
+        return self._prepared[sql]
 
     def run(self, sql: str) -> None:
         """Run a statement whose result nobody wants. Raises: as `table`."""
@@ -74,6 +91,37 @@ class Engine:
         self._connection.close()
 
 
+@dataclass(slots=True)
+class _Given:
+    """A table's place: DuckDB asks it for its rows each time that a statement runs."""
+
+    rows: "pa.Table"
+
+    def __arrow_c_schema__(self) -> object:
+        return self.rows.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.rows.__arrow_c_stream__(requested_schema)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A SELECT that was planned, to be run over many tables of one schema: planning costs what thousands of rows do."""
+
+    _connection: duckdb.DuckDBPyConnection
+    _statement: str
+    _given: _Given
+
+    def table(self, rows: "pa.Table") -> "pa.Table":
+        """Run it over these rows. Raises: as `Engine.table`."""
+        self._given.rows = rows
+        try:
+            with _translated():
+                return self._connection.sql(f"EXECUTE {self._statement}").to_arrow_table()
+        finally:
+            self._given.rows = rows.slice(0, 0)
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
@@ -82,6 +130,8 @@ def _translated() -> Iterator[None]:
         raise SumOverflow(f"a value does not fit its column: {_first_line(error)}") from error
     except duckdb.IOException as error:
         raise Transient(f"files cannot be read or written: {_first_line(error)}; free space, then try again") from error
+    except duckdb.OutOfMemoryException as error:
+        raise MemoryExhausted(f"the engine cannot run this: {_first_line(error)}") from error
     except duckdb.Error as error:
         raise SqlFailed(f"the engine cannot run this: {_first_line(error)}") from error
 

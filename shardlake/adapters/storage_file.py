@@ -18,7 +18,7 @@ FORMAT: Final = 1
 
 
 class Storage(msgspec.Struct, frozen=True):
-    """A place in S3, and how it is reached; `url` is "" for below the root."""
+    """A place in AWS, and how it is reached; `url` is "" for below the root."""
 
     url: str = ""
     endpoint: str = ""
@@ -26,13 +26,15 @@ class Storage(msgspec.Struct, frozen=True):
     format: int = msgspec.field(default_factory=lambda: FORMAT)
 
 
-def stored(root: Path) -> Storage:
-    """Read where a root's objects are. Raises: Corrupt, FormatTooNew, ConfigError."""
-    path = root / FILE
+def stored(root: Path, file: str = FILE) -> Storage:
+    """Read where a root's objects are, or what another file tells. Raises: Corrupt, FormatTooNew, ConfigError."""
+    path = root / file
     try:
         with translated(f"read {path}"):
+            if root.exists() and not root.is_dir():  # whoever writes there hears of it
+                return Storage()
             data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return Storage()
     return formats.decode(Storage, str(path), data, FORMAT)
 
@@ -54,9 +56,9 @@ def checked(root: Path, wanted: Storage, *, begun: bool) -> Storage:
     return wanted
 
 
-def remember(root: Path, wanted: Storage) -> None:
+def remember(root: Path, wanted: Storage, file: str = FILE) -> None:
     """Write where the root's objects are, before anything is stored there. Raises: ConfigError, Transient."""
-    if stored(root) != wanted:
+    if stored(root, file) != wanted:
         make_folder(root)
-        with translated(f"write {root / FILE}"):
-            write_file(root / FILE, msgspec.json.encode(wanted))
+        with translated(f"write {root / file}"):
+            write_file(root / file, msgspec.json.encode(wanted))

@@ -1,15 +1,16 @@
 """The newest snapshot of a batch table, read without a table format's library: what every query begins with.
 
-A table's state is in the catalog's row (a SQLite file of the local disk), which names the table's metadata file, which
-names its newest snapshot. What that snapshot holds stands in a sidecar, `index/<snapshot id>.json`, that a commit
-writes before it becomes visible. A snapshot that somebody else made has none; then the caller's `rebuild` reads the
-table's manifests.
+A table's state is in the catalog's row (of a SQLite file on the local disk, or of a journal that machines share), which
+names the table's metadata file, which names its newest snapshot. What that snapshot holds stands in a sidecar,
+`index/<snapshot id>.json`, that a commit writes before it becomes visible. A snapshot that somebody else made has none;
+then the caller's `rebuild` reads the table's manifests.
 """
 
 import hashlib
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -19,6 +20,9 @@ import msgspec
 from shardlake.adapters.disk import translated
 from shardlake.adapters.table_storage import TableStorage
 from shardlake.core.errors import Corrupt, FormatTooNew, Missing, Transient
+from shardlake.core.journal import rows
+from shardlake.core.journal.port import Journal
+from shardlake.core.journal.rows import CatalogRow
 from shardlake.core.ports import Snapshot
 from shardlake.core.seam import NOTHING, Seam
 
@@ -74,14 +78,15 @@ class MetadataHead(msgspec.Struct, frozen=True, rename="kebab"):
 
 
 Rebuild = Callable[[str], Snapshot | None]
+Find = Callable[[str], str | None]  # table -> the location of its newest metadata file
 
 
-def load(folder: Path, storage: TableStorage, table: str, rebuild: Rebuild) -> Snapshot | None:
-    """Read a table's current snapshot, or None if the catalog in a folder has no such table. Changes nothing.
+def load(find: Find, storage: TableStorage, table: str, rebuild: Rebuild) -> Snapshot | None:
+    """Read a table's current snapshot, or None if its catalog, which `find` asks, has no such table. Changes nothing.
 
     `rebuild` reads it the slow way, for snapshots without a sidecar. Raises: FormatTooNew, Corrupt, Transient.
     """
-    found = _metadata(folder, storage, table)
+    found = _metadata(find, storage, table)
     if found is None:
         return None
     newest = found.current()
@@ -137,9 +142,14 @@ def read_sidecar(storage: TableStorage, table: str, snapshot_id: int) -> Sidecar
     return found if found.format == FORMAT and found.snapshot.token == str(snapshot_id) else None
 
 
-def _metadata(folder: Path, storage: TableStorage, table: str) -> MetadataHead | None:
+def finder(folder: Path, journal: Journal | None) -> Find:
+    """Ask the catalog in a folder, or that in a journal, where a table's newest metadata is."""
+    return partial(_location, folder / CATALOG_FILE) if journal is None else partial(_pointer, journal)
+
+
+def _metadata(find: Find, storage: TableStorage, table: str) -> MetadataHead | None:
     for _ in range(_TRIES):
-        location = _location(folder / CATALOG_FILE, table)
+        location = find(table)
         if location is None:
             return None
         _check_place(storage, location)
@@ -163,15 +173,21 @@ def _check_place(storage: TableStorage, location: str) -> None:
         )
 
 
+def _pointer(journal: Journal, table: str) -> str | None:
+    key = rows.catalog_key(table)
+    value = journal.get([key]).get(key)
+    return None if value is None else rows.decode(CatalogRow, key, value).location
+
+
 def _location(catalog: Path, table: str) -> str | None:
     if not catalog.exists():
         return None
     uri = f"file:{quote(str(catalog))}?mode=ro"
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)) as db:
-            rows = db.execute(_ROW, (CATALOG, NAMESPACE, table)).fetchall()
+            found = db.execute(_ROW, (CATALOG, NAMESPACE, table)).fetchall()
     except sqlite3.OperationalError as error:
         raise Transient(f"catalog {catalog}: {error}; wait, then read again") from error
     except sqlite3.DatabaseError as error:
         raise Corrupt(f"catalog {catalog}: {error}; restore it from a backup") from error
-    return str(rows[0][0]) if rows else None
+    return str(found[0][0]) if found else None

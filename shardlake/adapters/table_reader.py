@@ -7,6 +7,7 @@ from typing import NoReturn
 from shardlake.adapters import table_index
 from shardlake.adapters.table_storage import LocalStorage, TableStorage
 from shardlake.core.errors import Terminal
+from shardlake.core.journal.port import Journal
 from shardlake.core.ports import Snapshot, TableFile
 from shardlake.core.schema import Column
 from shardlake.core.seam import Seam
@@ -15,16 +16,17 @@ from shardlake.core.seam import Seam
 class TableReader:
     """The tables whose catalog is in a folder, as far as `load` goes; every change is refused.
 
-    Their files are in the same folder, unless another storage is named.
+    Their files are in the same folder, unless another storage is named, and so is their catalog, unless a journal is.
     """
 
-    def __init__(self, root: str | Path, storage: TableStorage | None = None) -> None:
-        self._root = Path(root).absolute()
-        self._storage: TableStorage = LocalStorage(self._root) if storage is None else storage
+    def __init__(self, root: str | Path, storage: TableStorage | None = None, journal: Journal | None = None) -> None:
+        folder = Path(root).absolute()
+        self._storage: TableStorage = LocalStorage(folder) if storage is None else storage
+        self._find = table_index.finder(folder, journal)
 
     def load(self, table: str) -> Snapshot | None:
         """Read a table's current snapshot, or None. Raises: as `Tables.load`; Terminal if it has no index."""
-        return table_index.load(self._root, self._storage, table, _not_indexed)
+        return table_index.load(self._find, self._storage, table, _not_indexed)
 
     def create(self, table: str, columns: Sequence[Column], partition: str | None) -> Snapshot:
         """Refuse. Raises: Terminal."""

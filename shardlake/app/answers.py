@@ -48,6 +48,7 @@ def certificate_line(certificate: "Certificate", zone: Zone = AS_STORED) -> str:
         for count, what in ((certificate.letters, "dead letter"), (certificate.gaps, "gap"))
         if count
     ]
+    notes += [f"{view.name} is incomplete" for view in certificate.views if view.incomplete]
     parts = [
         f"cut {cut_text(certificate.cut)}",
         f"seam {seam}",
@@ -77,7 +78,7 @@ def certificate_facts(certificate: "Certificate", zone: Zone = AS_STORED) -> dic
             f"{view.exactness}; seam {cut_text(view.seam)}; {view.batch_rows:,} batch rows, {view.realtime_entries} "
             f"realtime entries, {view.recomputed_entries} recomputed from rows; fingerprint {view.fingerprint}; "
             f"snapshot {view.snapshot or 'none'}"
-        )
+        ) + (f"; incomplete: {view.incomplete}" if view.incomplete else "")
     return facts
 
 

@@ -22,6 +22,8 @@ def fix_columns(journal: Journal, source: str, schema: SourceSchema) -> None:
         stored = journal.get([key]).get(key)
         known = rows.decode(ColumnsRow, key, stored).columns if stored is not None else {}
         _check(source, known, schema)
+        if stored is not None and schema.weighted:
+            _check_same(source, known, schema)
         wanted = {**known, **{column.name: column.type for column in schema.columns}}
         if wanted == known:
             return
@@ -32,6 +34,18 @@ def fix_columns(journal: Journal, source: str, schema: SourceSchema) -> None:
                 raise
         else:
             return
+
+
+def _check_same(source: str, known: dict[str, str], schema: SourceSchema) -> None:
+    """See that an image is taken back with the columns that it came with. Raises: ConfigError."""
+    own = {column.name for column in schema.columns}
+    changed = sorted(name for name in own.symmetric_difference(known) if not name.startswith("_"))
+    if changed:
+        said = "new" if changed[0] in own else "gone"
+        raise ConfigError(
+            f"column {changed[0]} of {source} is {said}, and {source} is a stream of changes: what came without it"
+            " would be taken back with it; set the columns back, or load the table again with another root"
+        )
 
 
 def _check(source: str, known: dict[str, str], schema: SourceSchema) -> None:

@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from importlib import metadata
 from itertools import zip_longest
 from operator import eq, ge, gt, le, lt, ne
@@ -17,7 +18,6 @@ from typing import Any, Final
 
 from shardlake.adapters.clock import random_name
 from shardlake.adapters.disk import translated, write_file
-from shardlake.adapters.stored import JOURNAL
 from shardlake.app import compose
 from shardlake.app.checks import Check, State, Visit, failed
 from shardlake.app.config import DEFAULT
@@ -40,6 +40,7 @@ _COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 
 def examine(visit: Visit) -> Iterator[Check]:
     """Make all checks that apply, in the order in which things are needed."""
+    from shardlake.app.doctor_changes import changes
     from shardlake.app.doctor_source import files, kinesis
 
     yield from packages()
@@ -47,7 +48,9 @@ def examine(visit: Visit) -> Iterator[Check]:
     yield from root(visit)
     yield from journal(visit)
     yield from storage(visit)
-    if visit.config.source.stream:
+    if visit.config.source.is_dynamodb:
+        yield from changes(visit)
+    elif visit.config.source.is_stream:
         yield from kinesis(visit)
     elif visit.config.source.path:
         yield from files(visit)
@@ -117,7 +120,7 @@ def settings(visit: Visit) -> Iterator[Check]:
     source = config.source
     differ = f"{changed} {'differs' if changed == 1 else 'differ'} from the defaults"
     yield Check("settings", "ok", f"{visit.resolved.file or 'no shardlake.toml'}; {differ}")
-    if bool(source.path) == bool(source.stream):
+    if bool(source.path) == source.is_stream:
         found = "source.path and source.stream are " + ("both set" if source.path else "not set")
         yield Check("source", "fail", found, "set one of them: where the log files are, or the name of a stream")
     yield from _of_the_pack(visit)
@@ -156,7 +159,7 @@ def _pack(config: Config) -> str:
     from shardlake.packs.registry import load
 
     pack = load(config.source.pack)
-    pack.open("", config.source.fields or (pack.stream_fields if config.source.stream else None))
+    pack.open("", config.source.fields or (pack.stream_fields if config.source.is_stream else None))
     return f"{pack.name}, with {counted(len(pack.schema.columns), 'column')}"
 
 
@@ -193,7 +196,9 @@ def root(visit: Visit) -> Iterator[Check]:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     yield from _writable(folder, there)
     kind = filesystem(there, MOUNTS.read_text("utf-8") if MOUNTS.exists() else "")
-    if kind in NETWORK:
+    if kind in NETWORK and _is_elsewhere(visit.config):
+        yield Check("file system", "ok", f"{kind}; the journal is not there")
+    elif kind in NETWORK:
         found = f"the root lies on a network file system ({kind}); the journal is SQLite, which is not safe there"
         yield Check("file system", "fail", found, "choose a root on a disk that is attached to this machine")
     elif kind:
@@ -240,13 +245,19 @@ def filesystem(path: Path, mounts: str) -> str:
 
 def journal(visit: Visit) -> Iterator[Check]:
     """Open the journal, and see that it knows what the batch tables have counted."""
+    from shardlake.app.doctor_journal import MAKE, journal_table
     from shardlake.app.opening import check_tables
 
     config = visit.config
-    if not (Path(config.root) / JOURNAL).exists():
-        yield Check("journal", "ok", "nothing was stored yet")
+    try:
+        yield from journal_table(visit)
+    except ShardlakeError as error:
+        yield failed("journal table", error, MAKE)
         return
     try:
+        if not compose.begun(config):
+            yield Check("journal", "ok", "nothing was stored yet")
+            return
         with compose.opened_journal(config) as opened:
             check_tables(opened, config)
             heads = reading.read_heads(opened)
@@ -259,8 +270,7 @@ def journal(visit: Visit) -> Iterator[Check]:
 
 def storage(visit: Visit) -> Iterator[Check]:
     """See that objects in S3 can be listed and read; with `put`, written and removed."""
-    place = visit.config.storage.url
-    if not place:
+    if not visit.config.storage.url:
         return
     what_next = "allow what docs/deploy/iam/batch.json names, for this bucket"
     try:
@@ -269,10 +279,22 @@ def storage(visit: Visit) -> Iterator[Check]:
         yield failed("storage", error, "correct storage.url, storage.region and the credentials")
         return
     yield from _attempt("storage list", what_next, lambda: _list_some(store))
-    if (Path(visit.config.root) / JOURNAL).exists():
+    if _has_begun(visit.config):
         yield from _attempt("storage read", what_next, lambda: _read_one(visit.config, store))
     if visit.put:
         yield from _attempt("storage write", what_next, lambda: _write_one(store))
+
+
+def _has_begun(config: Config) -> bool:
+    with suppress(ShardlakeError):  # the check of the journal tells
+        return compose.begun(config)
+    return False
+
+
+def _is_elsewhere(config: Config) -> bool:
+    with suppress(ShardlakeError):
+        return bool(compose.journal_place(config).url)
+    return False
 
 
 def _list_some(store: ObjectStore) -> str:

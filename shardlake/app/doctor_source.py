@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from shardlake.adapters.kinesis.port import KinesisApi, Throttled
+from shardlake.adapters.dynamodb.stream_wire import created_us
+from shardlake.adapters.kinesis.port import KinesisApi, KinesisConsumers, Throttled
 from shardlake.adapters.kinesis.wire import Put, ShardInfo, StreamInfo
-from shardlake.adapters.stored import JOURNAL
 from shardlake.app import compose
 from shardlake.app.checks import Check, State, Visit, failed
 from shardlake.app.counted import counted
@@ -52,6 +51,8 @@ def kinesis(visit: Visit) -> Iterator[Check]:
         yield time
         if time.check == CLOCK:
             yield from Stream(visit, api).examine()
+            if source.fan_out:
+                yield fan_out(visit, api, api)
     finally:
         api.close()
 
@@ -123,6 +124,20 @@ class Stream:
             raise Transient(f"the record was not taken ({codes[0]})")
 
 
+def fan_out(visit: Visit, api: KinesisApi, consumers: KinesisConsumers) -> Check:
+    """See that the consumer that records are pushed to is registered, and ready."""
+    source = visit.config.source
+    try:
+        found = consumers.describe_consumer(api.describe(source.stream).arn, source.fan_out)
+    except ShardlakeError as error:
+        return failed("fan-out", error, "register the consumer, or leave source.fan_out empty to poll")
+    state: State = "ok" if found.status == "ACTIVE" else "warn"
+    what_next = "" if state == "ok" else "wait until it is ACTIVE: until then its shards are polled"
+    return Check(
+        "fan-out", state, f"consumer {found.name} is {found.status}; that it may subscribe is not tried", what_next
+    )
+
+
 def _stream(info: StreamInfo, shards: Sequence[ShardInfo]) -> Iterator[Check]:
     closed = sum(shard.end_sequence is not None for shard in shards)
     shards_told = f"{info.open_shards} open and {counted(closed, 'closed shard')}"
@@ -137,9 +152,9 @@ def _readers(visit: Visit, info: StreamInfo) -> Iterator[Check]:
     found = f"up to {rate:g} reads a second and shard, of {READS_MAX:g} that all who poll share"
     if rate > READS_MAX:
         yield Check("reads", "warn", found, f"set limits.shard_reads_per_s to {READS_MAX:g} or less")
-    elif info.consumers:
-        others = counted(info.consumers, "other consumer")
-        found = f"{found}; {others} {'is' if info.consumers == 1 else 'are'} registered with the stream"
+    elif (others := info.consumers - bool(visit.config.source.fan_out)) > 0:
+        told = counted(others, "other consumer")
+        found = f"{found}; {told} {'is' if others == 1 else 'are'} registered with the stream"
         yield Check("reads", "warn", found, "if any of them polls too, set limits.shard_reads_per_s lower")
     else:
         yield Check("reads", "ok", found)
@@ -168,14 +183,16 @@ def _kept(visit: Visit, info: StreamInfo) -> Iterator[Check]:
 def read_upto_us(visit: Visit) -> int | None:
     """Up to when everything that had arrived was read, as the lanes' last entries tell; None if they do not."""
     config = visit.config
-    if not (Path(config.root) / JOURNAL).exists():
+    if not compose.begun(config):
         return None
     with compose.opened_journal(config) as journal:
         store, heads = compose.objects(config), reading.read_heads(journal).values()
         states = [
             stored.decode(LaneState, r.name, store.get(r)) for r in (head.state for head in heads) if r is not None
         ]
-    seen = [held.seen.us for state in states for held in state.shards.values() if held.seen is not None]
+    held = [found for state in states for found in state.shards.items()]
+    # Nothing arrived in a table's shard before the moment that its name tells.
+    seen = [max(row.seen.us, created_us(shard.rpartition("/")[2]) or 0) for shard, row in held if row.seen is not None]
     return min(seen, default=None)
 
 

@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "doctor": "shardlake.app.commands.doctor:doctor",
     "dlq": "shardlake.app.commands.dlq:dlq",
     "put": "shardlake.app.commands.put:put",
+    "lease": "shardlake.app.commands.lease:lease",
+    "replicate": "shardlake.app.commands.replicate:replicate",
     "verify": "shardlake.app.commands.verify:verify",
 }
 HINT_TRACEBACK: Final = "run it again with -vv to see where"

@@ -214,7 +214,7 @@ def told(config: Config, meter: Meter, clock: Clock, log: Log) -> Iterator[None]
         if config.metrics.port:
             port = stack.enter_context(served(config.metrics, meter, clock))
             log.info("metrics_served", url=f"http://{config.metrics.host}:{port}/metrics")
-        if config.source.stream:
+        if config.source.is_stream:
             stack.enter_context(watched(meter, config.limits, clock, log))
         yield
 
@@ -322,6 +322,7 @@ def _shards(meter: Meter, now_s: float) -> "Iterator[Metric]":
     work = SummaryMetricFamily(name, "Milliseconds that a page had the worker at work", labels=labels)
     age = GaugeMetricFamily("shardlake_shard_read_age_seconds", "Seconds since it was last asked", labels=labels)
     still = GaugeMetricFamily("shardlake_shard_stuck", "1 if the shard stands still: see the log", labels=labels)
+    pushed = GaugeMetricFamily("shardlake_shard_pushed", "1 if records are pushed, 0 if polled", labels=labels)
     for shard, lag in meter.lags().items():
         values = [str(shard).rpartition("/")[2]]
         if lag.behind_ms is not None:
@@ -332,7 +333,8 @@ def _shards(meter: Meter, now_s: float) -> "Iterator[Metric]":
         size.add_metric(values, lag.bytes)
         work.add_metric(values, lag.pages, lag.work_s * 1e3)
         still.add_metric(values, shard in stuck)
-    yield from (behind, lines, size, work, age, still)
+        pushed.add_metric(values, lag.is_pushed)
+    yield from (behind, lines, size, work, age, still, pushed)
 
 
 def _counter(name: str, about: str, value: float) -> "Metric":

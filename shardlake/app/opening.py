@@ -7,7 +7,6 @@ from pathlib import Path
 
 from shardlake.adapters.clock import random_name
 from shardlake.adapters.storage_file import remember
-from shardlake.adapters.stored import JOURNAL
 from shardlake.app import compose
 from shardlake.app.logs import Log
 from shardlake.app.metrics import Meter
@@ -15,9 +14,11 @@ from shardlake.app.settings import Config
 from shardlake.core.errors import ConfigError, Conflict, Transient
 from shardlake.core.journal import operations, reading, rows
 from shardlake.core.journal.port import Journal, Write
-from shardlake.core.journal.rows import Entry, SourceRow
+from shardlake.core.journal.rows import READ_BY, Entry, SourceRow
 from shardlake.core.ports import Clock
+from streams.handover import COMING, refuse_elsewhere
 from streams.lane import LaneContext
+from streams.poison import Isolated, Told
 from streams.sources.port import SourceGap
 
 
@@ -42,6 +43,16 @@ class Progress:
         self.log.info("committed", entry=f"{entry.lane}:{entry.n}", rows=rows, dead_letters=letters)
         if failed:
             self.log.warning("view_failed", views=", ".join(failed), entry=f"{entry.lane}:{entry.n}")
+
+    def told(self, told: Told) -> None:
+        """Log lines that were set apart, and shards that wait because of one: those each time their tries double."""
+        if isinstance(told, Isolated):
+            facts = {"what": told.what, "dead_letters": told.letters, "attempts": told.attempts, "error": told.kind}
+            self.log.warning("poison_isolated", **facts, first=told.first)
+        elif told.tries & (told.tries - 1) == 0:
+            event = "shard_blocked" if told.is_blocked else "trying_records_again"
+            facts = {"shard": told.range.shard, "at": told.range.after.encode(), "tries": told.tries, "in_s": told.in_s}
+            self.log.warning(event, **facts, error=told.kind)
 
     def idle(self) -> None:
         """Tell, once, that everything there is was read."""
@@ -76,10 +87,10 @@ def refuse_another_pack(config: Config, pack: str) -> None:
 
     Raises: ConfigError; as the journal, but for what passes: whoever opens it next hears of that.
     """
-    if not (Path(config.root) / JOURNAL).exists():
-        return
-    with suppress(Transient), compose.opened_journal(config) as journal:
-        check_pack(journal, pack)
+    with suppress(Transient):
+        if compose.begun(config):
+            with compose.opened_journal(config) as journal:
+                check_pack(journal, pack)
 
 
 def check_pack(journal: Journal, pack: str) -> None:
@@ -95,7 +106,8 @@ def check_pack(journal: Journal, pack: str) -> None:
 def fix_source(journal: Journal, config: Config, wanted: Mapping[str, str]) -> Mapping[str, str]:
     """See that what the source's shards depend on is as it was when it was first read; give what was stored then.
 
-    Names that begin with _ are stored the first time, and not compared. Raises: ConfigError.
+    Names that begin with _ are stored the first time, and not compared. Raises: ConfigError; HandoverRefused if another
+    application reads it.
     """
     name = config.source.name
     key = rows.source_key(name)
@@ -108,6 +120,9 @@ def fix_source(journal: Journal, config: Config, wanted: Mapping[str, str]) -> M
             return wanted
         stored = journal.get([key])[key]
     known = rows.decode(SourceRow, key, stored).settings
+    _refuse_other_reader(name, known, wanted)
+    if COMING not in wanted:
+        refuse_elsewhere(known, name)
     for setting in sorted({*wanted, *known}):
         if not setting.startswith("_") and known.get(setting) != wanted.get(setting):
             raise ConfigError(
@@ -116,6 +131,22 @@ def fix_source(journal: Journal, config: Config, wanted: Mapping[str, str]) -> M
                 " counted again"
             )
     return known
+
+
+def _refuse_other_reader(name: str, known: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """See that processes do not read what a function of AWS Lambda does, nor the other way. Raises: ConfigError."""
+    if (by := known.get(READ_BY)) != wanted.get(READ_BY):
+        here = "a function of AWS Lambda" if by else "stream processes"
+        raise ConfigError(
+            f"{name} is read by {here}, and lanes of such workers are not shared: begin with another root, or go on"
+            " as before"
+        )
+
+
+def refuse_given_away(journal: Journal, name: str) -> None:
+    """See, with a lane taken, that the source was not handed over while it was being taken. Raises: HandoverRefused."""
+    key = rows.source_key(name)
+    refuse_elsewhere(rows.decode(SourceRow, key, journal.get([key])[key]).settings, name)
 
 
 def _refuse_another_name(journal: Journal, name: str, wanted: Mapping[str, str]) -> None:

@@ -53,7 +53,7 @@ class Overview:
         return {
             "now_us": self.clock.now_us(),
             "root": config.root,
-            "source": config.source.stream or config.source.path,
+            "source": config.source.place,
             "sampling_rate": config.source.sampling_rate,
             **_answered(certificate),
             "lanes": [_lane(head, alive[head.lane], states[head.lane]) for head in heads.values()],
@@ -87,7 +87,7 @@ def _beats(journal: Journal) -> dict[str, WorkerRow]:
 def _streams(journal: Journal) -> frozenset[str]:
     """Name the sources whose shards are shared by workers."""
     found = (rows.decode(SourceRow, key, value) for key, value in journal.scan("source/"))
-    return frozenset(row.source for row in found if "stream" in row.settings)
+    return frozenset(row.source for row in found if "stream" in row.settings and rows.READ_BY not in row.settings)
 
 
 def _state(store: ObjectStore, head: Head) -> LaneState:

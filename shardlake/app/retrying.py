@@ -21,7 +21,7 @@ from shardlake.core.errors import ConfigError, ShardlakeError
 from shardlake.core.journal import rows
 from shardlake.core.journal.rows import SourceRow
 from shardlake.packs.pack import Pack
-from streams.again import LINES, Again, Rereading
+from streams.again import LINES, Again, Rereading, sift
 from streams.lane import LaneContext, LaneLost
 from streams.retry import Batch, Counted, RetryCommitter, RetryLane, Standing, rivalled
 
@@ -74,10 +74,12 @@ def retry(config: Config, environ: Mapping[str, str], choice: Choice, progress: 
         check_reason(letters, choice.reason)
         chosen = letters.choose(choice)
         tried = Tried(chosen.count, chosen.others, chosen.retried)
+        views = list(compiled_views(config).values())
+        engine = stack.enter_context(closing(Engine(threads=1, memory=config.limits.query_memory)))
         work = None if dry_run else _Work(stack, config, pack, letters.standing)
         done = 0
         for batch in letters.batches(chosen, config.limits):
-            again = rereading.read(batch.letters)
+            again = sift(rereading.read(batch.letters), views, engine, config.limits)
             if work is not None and again.rows.num_rows:
                 work.count(batch, again, tried)
             tried.add(again, batch.letters["reason"].to_pylist())

@@ -34,7 +34,14 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
     path: Annotated[
         str, _about("a folder (with all below it), a file, or a glob pattern of log files, also s3://bucket/prefix")
     ] = ""
-    stream: Annotated[str, _about("a Kinesis stream, by its name or ARN, instead of files")] = ""
+    kind: Annotated[
+        Literal["auto", "files", "kinesis", "dynamodb"],
+        _about("what is read; auto: what source.path, source.stream or source.table names"),
+    ] = "auto"
+    stream: Annotated[
+        str, _about("a Kinesis stream, by its name or ARN, or the ARN of a table's stream, instead of files")
+    ] = ""
+    table: Annotated[str, _about("a DynamoDB table, whose changes are read from the stream that it has")] = ""
     region: Annotated[str, _about("AWS region; by default that of the environment or of the AWS configuration")] = ""
     endpoint: Annotated[str, _about("URL of a service that speaks like AWS, for tests; by default AWS itself")] = ""
     start: Annotated[
@@ -48,6 +55,10 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
         float, _about("percent of the requests that the stream holds; shown, never used to scale", gt=0, le=100)
     ] = 100.0
     engine: Annotated[Literal["shardlake", "kinesis-python"], _about("what reads the stream's shards")] = "shardlake"
+    fan_out: Annotated[
+        str,
+        _about("name or ARN of a consumer that is registered with the stream, to have records pushed, not polled"),
+    ] = ""
     queue: Annotated[
         str, _about("URL of an SQS queue with notifications of the S3 bucket, to hear of files sooner")
     ] = ""
@@ -65,6 +76,21 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
         _about("when a file or records disappear before they were read: stop, write a dead letter, or just go on"),
     ] = "fail"
     discover_max: Annotated[int, _about("how many new files are taken in at once", ge=1)] = 10_000
+
+    @property
+    def is_stream(self) -> bool:
+        """Tell whether it is a stream, which any number of processes read, and no files."""
+        return bool(self.stream or self.table) or self.kind in ("kinesis", "dynamodb")
+
+    @property
+    def is_dynamodb(self) -> bool:
+        """Tell whether it is the changes of a table."""
+        return self.kind == "dynamodb" or (self.kind == "auto" and bool(self.table or ":dynamodb:" in self.stream))
+
+    @property
+    def place(self) -> str:
+        """Name where events come from."""
+        return self.stream or self.table or self.path
 
 
 class ProtectSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,8 +143,18 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
     threads: Annotated[int, _about("threads of a batch run", ge=1, le=1024)] = 2
 
 
+class JournalSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the journal is. In DynamoDB it is shared by machines, which then share storage.url too."""
+
+    url: Annotated[
+        str, _about("a table in DynamoDB and a name in it, as dynamodb://TABLE/APP; by default a file in the root")
+    ] = ""
+    endpoint: Annotated[str, _about("URL of a service that speaks like DynamoDB; by default AWS itself")] = ""
+    region: Annotated[str, _about("AWS region of the table; by default that of the environment")] = ""
+
+
 class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where objects and the files of batch tables are; the journal and the rest of a root stay on the local disk."""
+    """Where objects and the files of batch tables are."""
 
     url: Annotated[str, _about("a place in S3, such as s3://bucket/prefix; by default they are below the root")] = ""
     endpoint: Annotated[str, _about("URL of a service that speaks like S3; by default AWS itself")] = ""
@@ -134,6 +170,18 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "127.0.0.1"
 
 
+class HandlerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a function of AWS Lambda takes what it is given."""
+
+    records: Annotated[
+        Literal["handed", "read"],
+        _about(
+            "take records as they are handed over, which needs an event source mapping that leaves none out; or read"
+            " them from the stream, whatever it is set to"
+        ),
+    ] = "handed"
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All settings together. Paths are absolute, but for an empty `source.path`, which means that there is none."""
 
@@ -141,6 +189,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ".shardlake"
     )
     source: SourceSettings = SourceSettings()
+    journal: JournalSettings = JournalSettings()
     storage: StorageSettings = StorageSettings()
     protect: ProtectSettings = ProtectSettings()
     views: ViewSettings = ViewSettings()
@@ -148,16 +197,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     query: QuerySettings = QuerySettings()
     batch: BatchSettings = BatchSettings()
     metrics: MetricsSettings = MetricsSettings()
+    handler: HandlerSettings = HandlerSettings()
     limits: Limits = Limits()
 
 
 # The kernel's limits are plain numbers; what they mean to a user stands here.
 LIMITS: Final[Mapping[str, str]] = {
     "chunk_rows_max": "rows after which a chunk is committed",
-    "chunk_bytes_max": "bytes of rows in memory after which a chunk is committed",
+    "chunk_bytes_max": "bytes of rows and of their lines in memory after which a chunk is committed",
     "chunk_age_s": "seconds after which a chunk is committed as it is: how old answers are at most, about",
     "block_bytes": "bytes that are read of a file at once",
     "line_bytes_max": "a longer line is a dead letter",
+    "bisect_batch_on_function_error": "whether a line that makes its pack or a view fail is found and set apart",
+    "maximum_retry_attempts": "how often records that cannot be decoded are tried again; -1: for ever, shard by shard",
+    "maximum_record_age_in_seconds": "records that are older are not tried again; -1: however old they are",
+    "poison_rows_max": "rows of one chunk that are set apart because a view fails on them; if there are more it fails",
     "letter_bytes_max": "bytes of a broken line that are kept in a dead letter",
     "ids_max": "event ids remembered per lane, to know duplicates by; 32 bytes each",
     "ids_age_s": "seconds of arrival for which event ids are remembered",
@@ -183,6 +237,8 @@ LIMITS: Final[Mapping[str, str]] = {
     "worker_expiry_s": "seconds without a sign of life after which a worker counts as dead",
     "stuck_s": "seconds without progress after which a shard that has something to read is told to be stuck",
     "lanes_max": "lanes of one source, and so workers that read it",
+    "moves_max": "shards that move from or to a lane in one entry, at most",
+    "look_rows_per_s": "shards' rows that a worker reads each second while nobody comes or goes",
     "settle_s": "a file is read when it has not changed for so many seconds",
     "batch_rows_max": "rows that one pass of a batch run takes at most",
     "snapshots_max": "snapshots that are kept of each batch table",
@@ -195,7 +251,13 @@ _OWN_RULES: Final[Mapping[str, Meta]] = {
     "query_memory": Meta(pattern=_MEMORY),
     "query_timeout_s": Meta(gt=0, le=10.0**6),  # a timer of the operating system takes no more
     "snapshots_max": Meta(ge=1, le=1000),
+    "ends_max": Meta(ge=1, le=98),  # beside an entry and its head: a transaction of DynamoDB has at most 100 rows
+    "moves_max": Meta(ge=1, le=32),  # each with two parents
     "stuck_s": Meta(ge=1, le=_SECONDS_MAX),  # it is looked for nine times in that time
+    "bisect_batch_on_function_error": Meta(),
+    "maximum_retry_attempts": Meta(ge=-1, le=10_000),
+    "maximum_record_age_in_seconds": Meta(ge=-1, le=604_800),
+    "poison_rows_max": Meta(ge=0),
 }
 
 
@@ -231,6 +293,8 @@ class Setting:
             return ", ".join(map(str, get_args(plain)))
         if self.is_list:
             return "a list of names"
+        if plain is bool:
+            return "true, false"
         if plain is str:
             return _texts(self.key, rules)
         return ("a whole number" if plain is int else "a number") + _range(rules)

@@ -76,7 +76,7 @@ def stream(config: Config, environ: Mapping[str, str], log: Log, stop: Callable[
     pack = load_pack(config)
     protection = protect(config, pack, environ)
     refuse_another_pack(config, pack.name)
-    what = config.source.stream or config.source.path
+    what = config.source.place
     log.info("started", root=config.root, source=what, views=", ".join(compiled_views(config)))
     with told(config, progress.meter, clock, log):
         _keep_at_work(config, protection, progress, stop, once=once)
@@ -98,7 +98,7 @@ def _keep_at_work(
             return
         except (Transient, OutcomeUnknown, LaneLost) as error:
             # Another worker may take a lane at any time; where there is to be one process alone, that is an error.
-            if once or (isinstance(error, LaneLost) and not config.source.stream):
+            if once or (isinstance(error, LaneLost) and not config.source.is_stream):
                 raise
             pause = config.limits.retry_first_s if progress.entries > before else pause
             progress.meter.retries += 1
@@ -112,7 +112,7 @@ def _keep_at_work(
 def _opened(
     config: Config, protection: Protection, stop: Callable[[], bool], progress: Progress
 ) -> AbstractContextManager[Loop | None]:
-    if config.source.stream:
+    if config.source.is_stream:
         from shardlake.app.shared import opened_worker
 
         return opened_worker(config, protection, stop, progress)
@@ -140,7 +140,7 @@ def opened(config: Config, protection: Protection, stop: Callable[[], bool], pro
         committer = TimedCommitter(progress.meter, clock, lane, context.store, pack.schema, views, engine, limits)
         hold_all(context.journal, source.shards(), config.source.name, committer)
         decoding = Decoding(pack, protection, limits, config.source.fields or None)
-        yield Loop(source, decoding, committer, clock, limits, stop, observer, Alone(clock))
+        yield Loop(source, decoding, committer, clock, limits, stop, observer, Alone(clock), progress.told)
         observer.tell("")  # who reads once does not rest
 
 
@@ -180,7 +180,7 @@ def file_settings(config: Config) -> FileSettings:
     if not source.path:
         raise ConfigError(
             "source.path is not set: say where the log files are, with --source, in SHARDLAKE_SOURCE_PATH or in "
-            "shardlake.toml (or name a Kinesis stream in source.stream)"
+            "shardlake.toml (or name a Kinesis stream in source.stream, or a DynamoDB table in source.table)"
         )
     if is_s3(source.path):
         _check_apart_in_s3(config)

@@ -44,7 +44,7 @@ def _toml(value: Any) -> str:
         return '"' + "".join(_escaped(c) for c in value) + '"'
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _escaped(character: str) -> str:

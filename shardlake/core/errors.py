@@ -54,6 +54,10 @@ class SumOverflow(SqlFailed):
     """A sum or product left the range of its column; nothing was stored or answered."""
 
 
+class MemoryExhausted(SqlFailed):
+    """SQL needed more memory than there was: no row is to blame, and with more memory it runs."""
+
+
 class ViewRefused(Terminal):
     """A view asks for what has no exact partial form.
 

@@ -8,6 +8,7 @@ A view without a batch table (a new one) counts the master dataset's rows up to 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from shardlake.core.bootstrap import is_under_way
 from shardlake.core.journal.objects import Manifest, PartialRef, Positions
 from shardlake.core.journal.rows import ObjectRef
 from shardlake.core.ports import Snapshot
@@ -26,6 +27,15 @@ class ViewPlan:
     partials: tuple[PartialRef, ...]
     segments: tuple[ObjectRef, ...]
     positions: Positions
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether every record of the source was read up to the cut: none is a dead letter, none is lost.
+
+        Of a table whose content is being loaded, that is not so until all of it is.
+        """
+        at = self.positions
+        return not at.gaps and not at.counts.letters and not is_under_way(at.upto)
 
 
 @dataclass(frozen=True, slots=True)

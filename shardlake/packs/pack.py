@@ -35,6 +35,8 @@ class Reason(StrEnum):
     MALFORMED = "malformed"
     MISSING = "missing"
     OTHER_KIND = "other_kind"
+    POISON_DECODE = "poison_decode"  # the pack failed on it
+    POISON_VIEW = "poison_view"  # it was read, and a view failed on its row
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +58,22 @@ class Decoded:
     """The rows and dead letters of one block.
 
     `lines` has one ascending number a row: the offset of its physical line in the block, from 0. Each line of the block
-    is in `lines`, or is the index of one letter, or is a directive or empty. Letters are ascending too.
+    is in `lines`, or is the index of one letter, or is a directive or empty. Letters are ascending too. `weights` has
+    one number a row, 1 or -1, where the schema is weighted; None means 1.
     """
 
     rows: pa.Table
     lines: npt.NDArray[np.int64]
     letters: tuple[Letter, ...] = ()
+    weights: npt.NDArray[np.int32] | None = None
 
 
 class Decoder(Protocol):
     """Reads the lines of one file or stream, in order. It keeps what a header said, from block to block.
 
     How a line is read depends on the header above it and on its own bytes, never on the block that it stands in.
+    A `copy.copy` of a decoder goes on where it stood, and what it reads changes nothing for the other: should `decode`
+    fail all the same, parts of the block are read by copies, until the line is found on which it fails.
     """
 
     @property

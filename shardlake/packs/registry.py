@@ -17,7 +17,7 @@ PACKS: Final[Mapping[str, Callable[[], Pack]]] = {
 
 
 # Packs of ours that are folders, as a user's are.
-FOLDERS: Final = ("alb", "s3_access", "vpc_flow")
+FOLDERS: Final = ("alb", "orders", "s3_access", "vpc_flow")
 
 
 def load(name: str) -> Pack:

@@ -202,7 +202,7 @@ class Fleet:
         context = LaneContext(self.journal, self.store, self.clock, self._name, self.limits)
         settings = KinesisSettings(STREAM, STREAM, self.on_gap, self.pinned_us)
         source = KinesisSource(settings, self.api, Inline(), self.clock, self.limits, self.told.stopped)
-        member = Member(Worker(context, STREAM, source.list, self._committer, self.told), source)
+        member = Member(Worker(context, STREAM, source.list, self._committer, self.told, source.is_gone), source)
         self.members.append(member)
         return member
 

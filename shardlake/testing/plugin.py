@@ -8,12 +8,17 @@ A test that wants other limits overrides `embedded_kinesis_behaviour`:
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from shardlake.adapters.clock import SystemClock
+from shardlake.testing import dynamodb
 from shardlake.testing.kinesis import Behaviour, EmbeddedKinesis, Server, serve
+
+if TYPE_CHECKING:
+    from shardlake.testing.simulation import Outcome, Schedule
 
 
 @pytest.fixture
@@ -36,6 +41,50 @@ def embedded_kinesis(
     with serve(kinesis) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", server.url)
         monkeypatch.setenv("AWS_DEFAULT_REGION", embedded_kinesis_behaviour.region)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "embedded")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "embedded")
+        monkeypatch.delenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", raising=False)
+        monkeypatch.delenv("AWS_PROFILE", raising=False)
+        yield server
+
+
+@pytest.fixture
+def simulation() -> "Callable[[Schedule | int], Outcome]":
+    """Play a simulated schedule, or the one that is drawn from a seed; a rule that is broken fails the test.
+
+    The failure tells the rule, the seed and the last calls. See docs/simulation.md.
+    """
+    from shardlake.testing.simulation import draw, run  # noqa: PLC0415 - every session of pytest loads this file
+
+    def play(schedule: "Schedule | int") -> "Outcome":
+        outcome = run(draw(schedule) if isinstance(schedule, int) else schedule)
+        if outcome.violation is not None:
+            pytest.fail(outcome.told(), pytrace=False)
+        return outcome
+
+    return play
+
+
+@pytest.fixture
+def embedded_dynamo_behaviour() -> dynamodb.Behaviour:
+    """Give the limits of AWS; override it for others."""
+    return dynamodb.Behaviour()
+
+
+@pytest.fixture
+def embedded_dynamo(
+    embedded_dynamo_behaviour: dynamodb.Behaviour,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[dynamodb.Server]:
+    """Serve an embedded DynamoDB and its Streams for one test, as `embedded_kinesis` does Kinesis.
+
+    `.url` is the endpoint of both, `.ask` calls an action, `.dynamo` is the model.
+    """
+    dynamo = dynamodb.EmbeddedDynamo(SystemClock(), random.Random(0), embedded_dynamo_behaviour)
+    with dynamodb.serve(dynamo) as server:
+        for service in ("DYNAMODB", "DYNAMODB_STREAMS"):
+            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", server.url)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", embedded_dynamo_behaviour.region)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "embedded")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "embedded")
         monkeypatch.delenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", raising=False)

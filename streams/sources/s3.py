@@ -163,10 +163,9 @@ class S3Files:
         return found.values()
 
 
-def s3_files(keys: Keys, settings: S3Settings, clock: Clock, pace: Pace, queue: str = "") -> S3Files:
-    """Reach a bucket, and the queue of a URL if there is one. Raises: ConfigError."""
-    bucket = Bucket(client(settings), keys.bucket)
-    return S3Files(bucket, keys, clock, pace, Queue.of(queue, settings) if queue else None)
+def s3_files(keys: Keys, settings: S3Settings, clock: Clock, pace: Pace, queue: Queue | None = None) -> S3Files:
+    """Reach a bucket, beside a queue if there is one. Raises: ConfigError."""
+    return S3Files(Bucket(client(settings), keys.bucket), keys, clock, pace, queue)
 
 
 def _received(queue: Queue) -> Iterator[Message]:

@@ -47,8 +47,10 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_all_commands_of_the_contract_are_there() -> None:
     wanted = {
-        "init", "demo", "config show", "stream run", "batch run", "batch rebuild", "query", "views check", "views list",
+        "init", "demo", "config show", "stream run", "stream bootstrap", "batch run", "batch rebuild", "query",
+        "views check", "views list",
         "views show", "status", "dlq list", "dlq show", "dlq retry", "verify", "put", "doctor",
+        "lease import", "lease export", "replicate",
     }  # fmt: skip
     assert set(_leaves()) == wanted
 

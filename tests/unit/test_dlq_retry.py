@@ -144,7 +144,7 @@ def test_ranges_follow_one_another_from_retry_to_retry(world: World) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """A journal of which something happens right after the first read of a key."""
+    """A journal of which something happens right after the first read of a key, also amidst a scan."""
 
     inner: Journal
     key: str
@@ -157,6 +157,10 @@ class Between:
         return found
 
     def scan(self, prefix: str, after: str = "", upto: str = "\U0010ffff") -> Sequence[tuple[str, bytes]]:
+        before = [row for row in self.inner.scan(prefix, after, upto) if row[0] <= self.key]
+        if before and before[-1][0] == self.key and self.happens:
+            self.happens.pop()()
+            return [*before, *self.inner.scan(prefix, self.key, upto)]
         return self.inner.scan(prefix, after, upto)
 
     def transact(self, writes: Sequence[Write]) -> None:

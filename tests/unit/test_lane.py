@@ -344,6 +344,37 @@ def test_an_end_leaves_what_its_own_entry_remembers(desk: Desk) -> None:
     assert [desk.store.get(ref) for ref in two.state.pages] == [b"last"]
 
 
+def test_several_shards_move_in_one_entry(desk: Desk) -> None:
+    one, two = desk.take(0), desk.take(1)
+    before = one.head.n
+    assert one.adopt("a", "b").n == before + 1
+    one.commit(ready("a", "-", at(3)))
+    released = one.release("b", "a")
+    assert (released.n, dict(one.state.shards)) == (before + 3, {})
+    adopted = two.adopt("a", "b")
+    assert adopted.needs == ((0, released.n),)
+    assert (two.position("a"), two.position("b")) == (at(3), "-")
+
+
+def test_shards_of_which_one_is_held_already_are_not_adopted(desk: Desk) -> None:
+    one, two = desk.take(0), desk.take(1)
+    one.adopt("b")
+    with pytest.raises(Conflict, match="b is held, not free"):
+        two.adopt("a", "b")
+    assert two.position("a") is None
+    assert one.adopt("a").shard == "a"
+
+
+def test_two_children_of_one_parent_come_in_one_entry(desk: Desk) -> None:
+    one = desk.holding("a", "b")
+    one.commit(ready("a", "-", "~"))
+    one.commit(ready("b", "-", "~"))
+    children = [child for child, parents in PARENTS.items() if parents and set(parents) <= {"a", "b"}]
+    assert len(children) > 1
+    assert len(one.adopt(*children).needs) == 2
+    assert set(children) <= one.state.shards.keys()
+
+
 def test_a_scope_reaches_back_to_all_ancestors(desk: Desk) -> None:
     one, two = desk.holding("a", "b"), desk.take(1)
     one.commit(ready("b", "-", "~"))

@@ -1,6 +1,7 @@
 """Declarations and tables of lookups: what is accepted, what is refused and how, and what a table's cells become."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,6 +49,15 @@ def test_events_get_the_columns_and_the_version(tmp_path: Path) -> None:
     added = [(column.name, column.type) for column in pack.schema.columns[len(SCHEMA.columns) :]]
     assert added == [("title", "VARCHAR"), ("words", "BIGINT"), ("pages_version", "VARCHAR")]
     assert (pack.schema.event_time, pack.schema.event_id) == (SCHEMA.event_time, SCHEMA.event_id)
+
+
+def test_nothing_is_joined_to_changes(tmp_path: Path) -> None:
+    class Changing(Clicks):
+        schema: SourceSchema = replace(SCHEMA, event_id=None, weighted=True)
+
+    assert with_lookups(Changing(), tmp_path).schema.weighted
+    with pytest.raises(ConfigError, match="joins pages to clicks, a stream of changes"):
+        with_lookups(Changing(), written(tmp_path))
 
 
 def test_a_folder_without_declarations_changes_nothing(tmp_path: Path) -> None:

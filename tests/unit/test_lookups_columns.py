@@ -1,6 +1,7 @@
 """What columns a source ever had is noted once for all who read it, whoever begins first."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -51,6 +52,18 @@ def test_columns_come_and_never_go() -> None:
     with pytest.raises(ConfigError, match="column city of clicks is BIGINT, and was VARCHAR in events that are stored"):
         fix_columns(journal, "clicks", schema(city="BIGINT"))
     assert journal.get([KEY]) == before
+
+
+def test_columns_of_changes_stay_as_they_are() -> None:
+    journal = MemoryJournal()
+    first = replace(schema(city="VARCHAR"), weighted=True)
+    fix_columns(journal, "clicks", first)
+    fix_columns(journal, "clicks", first)
+    fix_columns(journal, "clicks", replace(schema(city="VARCHAR", _event="VARCHAR"), weighted=True))
+    with pytest.raises(ConfigError, match="column floor of clicks is new, and clicks is a stream of changes"):
+        fix_columns(journal, "clicks", replace(schema(city="VARCHAR", floor="BIGINT"), weighted=True))
+    with pytest.raises(ConfigError, match="column city of clicks is gone"):
+        fix_columns(journal, "clicks", replace(schema(), weighted=True))
 
 
 def test_another_source_has_columns_of_its_own() -> None:

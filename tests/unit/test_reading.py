@@ -7,6 +7,7 @@ import pytest
 from shardlake.adapters.memory_journal import MemoryJournal
 from shardlake.core.errors import Corrupt
 from shardlake.core.journal import operations, reading, rows
+from shardlake.core.journal.operations import Coming, Leaving
 from shardlake.core.journal.port import Write
 from shardlake.core.journal.rows import Entry, Head, ObjectRef, ShardRow
 from shardlake.core.seam import NOTHING, Mark, Seam, is_within, lowest
@@ -63,12 +64,12 @@ def adopt(journal: Rows, lane: int, name: str, parents: tuple[str, ...] = ()) ->
     if name not in reading.read_shards(journal):
         journal.transact([operations.discover(name, "clicks", parents)])
     now, its = head(journal, lane), [shard(journal, parent) for parent in parents]
-    return do(journal, operations.adopt(now, f"{lane}.{now.n + 1}", shard(journal, name), its, REF))
+    return do(journal, operations.adopt(now, f"{lane}.{now.n + 1}", [Coming(shard(journal, name), its)], REF))
 
 
 def release(journal: Rows, lane: int, name: str) -> Entry:
     now = head(journal, lane)
-    return do(journal, operations.release(now, f"{lane}.{now.n + 1}", shard(journal, name), "-", REF, REF))
+    return do(journal, operations.release(now, f"{lane}.{now.n + 1}", [Leaving(shard(journal, name), "-", REF)], REF))
 
 
 def test_nothing_is_beyond_an_empty_journal(journal: Rows) -> None:

@@ -119,6 +119,8 @@ def _users(record: bytes) -> tuple[list[bytes], list[int]] | None:
         return None
     try:
         message = _message_class().FromString(body)
+        if not message.IsInitialized():  # of which only some versions of protobuf complain
+            return None
         by_key = [hash_of(key.decode()) for key in message.partition_key_table]
         explicit = [_hash_key(key.decode()) for key in message.explicit_hash_key_table]
         records = list(message.records)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from shardlake.adapters.kinesis import wire
 from shardlake.adapters.kinesis.port import RECORDS_MAX
-from shardlake.adapters.kinesis.wire import Page, Put, PutResults, ShardInfo, StreamInfo
+from shardlake.adapters.kinesis.wire import ConsumerInfo, Page, Put, PutResults, ShardInfo, StreamInfo
 from shardlake.core.errors import Transient
 
 LIST_PAGES_MAX: Final = 1_000  # of up to 1,000 shards each: far beyond any stream, and an end to a loop
@@ -43,6 +43,12 @@ class KinesisCalls(ABC):
     def describe(self, stream: str) -> StreamInfo:
         """Summarise a stream."""
         return wire.parse_description(self._send("DescribeStreamSummary", dict(wire.target(stream))))
+
+    def describe_consumer(self, stream: str, consumer: str) -> ConsumerInfo:
+        """Describe a consumer, by its ARN, or by its name and its stream's ARN."""
+        by_name = {"StreamARN": stream, "ConsumerName": consumer}
+        params = {"ConsumerARN": consumer} if consumer.startswith("arn:") else by_name
+        return wire.parse_consumer(self._send("DescribeStreamConsumer", params))
 
     def iterator(self, stream: str, shard: str, kind: str, sequence: str = "", at_us: int = 0) -> str:
         """Get an iterator. `kind` is a ShardIteratorType; `sequence` and `at_us` are what some types need."""

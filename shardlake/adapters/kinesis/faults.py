@@ -70,7 +70,8 @@ class Fault:
     @property
     def stream(self) -> str:
         """The stream that the call named; "" if it went by an iterator or a token alone."""
-        return str(self.params.get("StreamName") or self.params.get("StreamARN") or "")
+        named = self.params.get("StreamName") or self.params.get("StreamARN")
+        return str(named or self.params.get("ConsumerARN", "").partition("/consumer/")[0])
 
     @property
     def said(self) -> str:
@@ -122,6 +123,13 @@ def _missing(fault: Fault) -> ShardlakeError:
     if shard and shard in fault.message:
         return ShardGone(fault.stream, shard)
     where = f" in region {fault.region}" if fault.region else ""
+    consumer = str(fault.params.get("ConsumerName") or fault.params.get("ConsumerARN") or "")
+    if consumer:
+        name = consumer.rpartition("/")[2].partition(":")[0]
+        return ConfigError(
+            f"there is no consumer {consumer}{where}: correct source.fan_out, or register it with aws kinesis"
+            f" register-stream-consumer --stream-arn {fault.stream} --consumer-name {name}"
+        )
     if not fault.stream:
         return ConfigError(f"the stream that was read is gone{where}: it was deleted, or made anew under its old name")
     return ConfigError(

@@ -9,7 +9,7 @@ holds a payload, a partition key or an iterator.
 from collections.abc import Sequence
 from typing import Protocol
 
-from shardlake.adapters.kinesis.wire import Page, Put, PutResults, ShardInfo, StreamInfo
+from shardlake.adapters.kinesis.wire import ConsumerInfo, Page, Put, PutResults, ShardInfo, StreamInfo
 from shardlake.core.errors import Terminal, Transient
 
 RECORDS_MAX = 10_000  # of one GetRecords
@@ -22,6 +22,10 @@ class Throttled(Transient):
 
 class IteratorExpired(Transient):
     """An iterator is older than five minutes: take another one at the position that was reached."""
+
+
+class SubscriptionEnded(Transient):
+    """A subscription is over, as each is after five minutes: open another one. That says nothing about its shard."""
 
 
 class ShardGone(Terminal):
@@ -58,6 +62,38 @@ class KinesisReader(Protocol):
 
     def get_records(self, iterator: str, limit: int = RECORDS_MAX, stream: str = "") -> Page:
         """Read a page; `stream` is needed only for an ARN of another account. Raises: IteratorExpired."""
+
+
+class KinesisConsumers(Protocol):
+    """Tells of the applications that are registered with a stream for enhanced fan-out."""
+
+    def describe_consumer(self, stream: str, consumer: str) -> ConsumerInfo:
+        """Describe a consumer, by its ARN, or by its name and its stream's ARN."""
+
+
+class Subscription(Protocol):
+    """A shard's records as the service pushes them. One thread reads; any may close."""
+
+    def next(self) -> Page | None:
+        """Wait for the next event; one that does not wait gives None where there is none yet.
+
+        The last event of a closed shard has no `next_iterator`. Raises: SubscriptionEnded; besides what any call
+        raises, Transient if the connection was lost, if bytes of it were, or if nothing came for long.
+        """
+
+    def close(self) -> None:
+        """Let go of it; a thread that waits in `next` hears of that soon, with an error."""
+
+
+class Subscriber(Protocol):
+    """Opens subscriptions. It may be shared by threads."""
+
+    def open(self, consumer: str, shard: str, kind: str, sequence: str = "", at_us: int = 0) -> Subscription:
+        """Subscribe a consumer, named by its ARN, to a shard from a starting position, as `KinesisReader.iterator`.
+
+        Raises: ShardGone; Transient too, if the consumer has a subscription of this shard that is seconds old: one that
+        is older is taken from whoever has it.
+        """
 
 
 class KinesisWriter(Protocol):

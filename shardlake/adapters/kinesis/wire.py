@@ -6,7 +6,7 @@ microseconds; hash keys are integers of 0 to 2**128 - 1; sequence numbers stay t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from shardlake.core.errors import Transient
 
 HASH_KEY_MAX: Final = 2**128 - 1
+SECONDS_END: Final = 253_402_300_800  # the year 10000, which no date can name
 _T = TypeVar("_T")
+_HashKey = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,39}\Z")]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, lt=SECONDS_END)]
 
 
 # ------------------------------------------------------------------------------------------------------ values
@@ -38,6 +41,9 @@ class Page:
     `keys` has None where the service gives no partition key. `next_iterator` is None when the shard is closed and this
     was its last page: it may hold records, and `children` then name the shards that follow. `behind_ms` is how far the
     page is behind the shard's tip, None if the service did not say; `size` is the answer's length in bytes.
+
+    An event of a subscription is a page too. Its `next_iterator` is no iterator but a sequence number: everything
+    before it has come.
     """
 
     sequences: list[str]
@@ -87,6 +93,15 @@ class StreamInfo:
     consumers: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ConsumerInfo:
+    """An application that is registered with a stream. `status` is CREATING, ACTIVE or DELETING."""
+
+    name: str
+    arn: str
+    status: str
+
+
 class Put(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     """A record to be put: its bytes, its partition key, and a hash key (decimal digits) in place of the key's MD5."""
 
@@ -117,8 +132,8 @@ class PutResults:
 
 
 class _HashKeyRange(msgspec.Struct, gc=False, rename="pascal"):
-    starting_hash_key: str
-    ending_hash_key: str
+    starting_hash_key: _HashKey
+    ending_hash_key: _HashKey
 
 
 class _SequenceNumberRange(msgspec.Struct, gc=False, rename="pascal"):
@@ -142,6 +157,13 @@ class _Child(msgspec.Struct, rename="pascal"):
 class _Page(msgspec.Struct, rename="pascal"):
     records: list[_Record]
     next_shard_iterator: str | None = None
+    millis_behind_latest: int | None = None
+    child_shards: list[_Child] | None = None
+
+
+class _Event(msgspec.Struct, rename="pascal"):
+    records: list[_Record]
+    continuation_sequence_number: str | None = None
     millis_behind_latest: int | None = None
     child_shards: list[_Child] | None = None
 
@@ -171,7 +193,7 @@ class _Summary(msgspec.Struct, rename="pascal"):
     stream_name: str
     stream_status: str
     retention_period_hours: int
-    stream_creation_timestamp: float
+    stream_creation_timestamp: _Seconds
     open_shard_count: int
     stream_arn: str = msgspec.field(name="StreamARN")
     stream_mode_details: _Mode | None = None
@@ -180,6 +202,16 @@ class _Summary(msgspec.Struct, rename="pascal"):
 
 class _Description(msgspec.Struct, rename="pascal"):
     stream_description_summary: _Summary
+
+
+class _Consumer(msgspec.Struct, rename="pascal"):
+    consumer_name: str
+    consumer_status: str
+    consumer_arn: str = msgspec.field(name="ConsumerARN")
+
+
+class _ConsumerDescription(msgspec.Struct, rename="pascal"):
+    consumer_description: _Consumer
 
 
 class _Result(msgspec.Struct, gc=False, rename="pascal"):
@@ -193,9 +225,11 @@ class _Results(msgspec.Struct, rename="pascal"):
 
 
 _PAGE: Final = msgspec.json.Decoder(_Page)
+_EVENT: Final = msgspec.json.Decoder(_Event)
 _SHARDS: Final = msgspec.json.Decoder(_Shards)
 _ITERATOR: Final = msgspec.json.Decoder(_Iterator)
 _DESCRIPTION: Final = msgspec.json.Decoder(_Description)
+_CONSUMER: Final = msgspec.json.Decoder(_ConsumerDescription)
 _RESULTS: Final = msgspec.json.Decoder(_Results)
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -206,17 +240,28 @@ _ENCODER: Final = msgspec.json.Encoder()
 def parse_page(body: bytes) -> Page:
     """Read an answer to GetRecords. Raises: Transient if it is none."""
     page = _decoded("GetRecords", _PAGE, body)
-    records = page.records
+    return _page("GetRecords", page.records, page.next_shard_iterator, page, len(body))
+
+
+def parse_event(body: bytes) -> Page:
+    """Read a SubscribeToShardEvent. Raises: Transient if it is none."""
+    event = _decoded("SubscribeToShard", _EVENT, body)
+    return _page("SubscribeToShard", event.records, event.continuation_sequence_number or None, event, len(body))
+
+
+def _page(action: str, records: list[_Record], following: str | None, told: _Page | _Event, size: int) -> Page:
     seconds = np.fromiter((r.approximate_arrival_timestamp for r in records), np.float64, len(records))
+    if not ((seconds >= 0) & (seconds < SECONDS_END)).all():
+        raise unreadable(action, "an ApproximateArrivalTimestamp is no time", size)
     return Page(
-        sequences=[r.sequence_number for r in records],
+        sequences=numbers(action, [r.sequence_number for r in records], size),
         data=[r.data for r in records],
         arrivals_us=np.rint(seconds * 1e6).astype(np.int64),
         keys=[r.partition_key for r in records],
-        next_iterator=page.next_shard_iterator,
-        behind_ms=page.millis_behind_latest,
-        children=tuple(map(_child, page.child_shards or ())),
-        size=len(body),
+        next_iterator=following,
+        behind_ms=told.millis_behind_latest,
+        children=tuple(map(_child, told.child_shards or ())),
+        size=size,
     )
 
 
@@ -244,6 +289,12 @@ def parse_description(body: bytes) -> StreamInfo:
         created_us=round(found.stream_creation_timestamp * 1e6),
         consumers=found.consumer_count,
     )
+
+
+def parse_consumer(body: bytes) -> ConsumerInfo:
+    """Read an answer to DescribeStreamConsumer. Raises: Transient if it is none."""
+    found = _decoded("DescribeStreamConsumer", _CONSUMER, body).consumer_description
+    return ConsumerInfo(found.consumer_name, found.consumer_arn, found.consumer_status)
 
 
 def parse_results(body: bytes, count: int) -> PutResults:
@@ -279,13 +330,26 @@ def _shard(shard: _Shard) -> ShardInfo:
 def _decoded(action: str, decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
     try:
         return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         # A proxy's page with status 200, or an answer that was cut; msgspec tells the place and the type, no contents.
-        place = str(error) if isinstance(error, msgspec.DecodeError) else "it is not UTF-8"
-        raise Transient(
-            f"the answer to {action} cannot be read ({place}; {len(body)} bytes): it will be asked again; if it stays,"
-            " look for a proxy between here and the endpoint"
-        ) from None
+        place = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise unreadable(action, place, len(body)) from None
+
+
+def numbers(action: str, sequences: list[str], size: int) -> list[str]:
+    """See that sequence numbers are numbers. Raises: Transient."""
+    joined = "".join(sequences)
+    if sequences and not (joined.isascii() and joined.isdigit() and all(sequences)):
+        raise unreadable(action, "a SequenceNumber is no number", size)
+    return sequences
+
+
+def unreadable(action: str, place: str, size: int) -> Transient:
+    """Choose the error for an answer that is none, because of what was found at some place of it."""
+    return Transient(
+        f"the answer to {action} cannot be read ({place}; {size} bytes): it will be asked again; if it stays,"
+        " look for a proxy between here and the endpoint"
+    )
 
 
 # ----------------------------------------------------------------------------------------------------- writing

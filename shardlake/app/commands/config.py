@@ -31,4 +31,6 @@ def show(invocation: Invocation, changed: bool) -> None:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

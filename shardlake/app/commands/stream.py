@@ -9,7 +9,7 @@ from shardlake.app.cli import Group, Invocation, pass_invocation
 from shardlake.app.counted import counted
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, lazy={"bootstrap": "shardlake.app.commands.bootstrap:bootstrap"})
 def stream() -> None:
     """Read a source, and keep its views current."""
 
@@ -39,9 +39,9 @@ def run(invocation: Invocation, source: str | None, stream: str | None, endpoint
     from shardlake.app.streaming import stream as work
 
     config = invocation.config
-    if not config.source.stream:
+    if not config.source.is_stream:
         file_settings(config)
-    alone = nullcontext() if config.source.stream else only_one("a stream process", config.root, "stream")
+    alone = nullcontext() if config.source.is_stream else only_one("a stream process", config.root, "stream")
     log = make_log(verbose=invocation.verbose, as_json=invocation.json)
     with Stop() as stopped, alone:
         done = work(config, os.environ, log, stopped, once=once)

@@ -26,6 +26,12 @@ def with_lookups(pack: Pack, folder: str | Path) -> Pack:
     The declarations are checked here, the tables when lines are first to be read. Raises: ConfigError.
     """
     found = declarations(pack, folder)
+    if found and pack.schema.weighted:
+        raise ConfigError(
+            f"lookups.folder ({folder}) joins {found[0].name} to {pack.name}, a stream of changes: an image would be"
+            " taken back with another row of a table that changed meanwhile; set lookups.folder to one without"
+            " declarations, and join the table to the answer in a query"
+        )
     return Joined(pack, found) if found else pack
 
 

@@ -3,9 +3,13 @@
 `fetch` is all that runs in a thread: two calls of the service, and parsing. Everything else is the loop's.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
+
+import numpy as np
 
 from shardlake.adapters.kinesis.port import KinesisReader
 from shardlake.adapters.kinesis.wire import Page
@@ -29,11 +33,17 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A page, and when it was asked for: UTC microseconds, and monotonic seconds."""
+    """A page, and when it was asked for, or came unasked: UTC microseconds, and monotonic seconds.
+
+    `tip_us` is the time for which it speaks if it reaches the tip: what had arrived by then is in it, or was before it.
+    A page that was asked for speaks for when it was; one that was pushed may have been under way for as long as its
+    subscription had been open.
+    """
 
     page: Page
     asked_us: int
     asked_s: float
+    tip_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,7 @@ class Lag:
     `behind_ms` is how far the last page was behind the shard's tip (None if the service did not say) and `asked_s` when
     it was asked for, in monotonic seconds (None before the first one). `lines`, `bytes` and `pages` were handed over
     since the shard is held, and took `work_s` seconds of whoever took them. `is_stopped` is a shard that stands still
-    at a gap.
+    at a gap, `is_pushed` one whose pages come over a subscription.
     """
 
     behind_ms: int | None = None
@@ -53,6 +63,7 @@ class Lag:
     pages: int = 0
     work_s: float = 0.0
     is_stopped: bool = False
+    is_pushed: bool = False
 
 
 @dataclass(slots=True)
@@ -61,6 +72,7 @@ class Reader:
 
     `at` is the end of what was handed over, `seen` what had arrived and was in it. `repeats` tells that the next record
     will be the one at `at`, unless it was trimmed. `is_pinned` is a shard that is read from where its source began.
+    While it `is_pushed`, `future` is its subscription's next page, and `iterator` the number with which it would go on.
     """
 
     shard: ShardId
@@ -76,6 +88,7 @@ class Reader:
     turn: int = 0
     is_at_tip: bool = False
     is_stopped: bool = False
+    is_pushed: bool = False
     future: "Future[Fetched] | None" = None
     behind_ms: int | None = None
     asked_s: float | None = None
@@ -83,6 +96,7 @@ class Reader:
     bytes: int = 0
     pages: int = 0
     work_s: float = 0.0
+    last_work_s: float = 0.0
 
     @staticmethod
     def of(shard: ShardId, held: HeldShard) -> "Reader":
@@ -127,16 +141,34 @@ class Reader:
     def handed_over(self, lines: int, size: int, work_s: float) -> None:
         """Take note of what somebody took, and of how long that had work with it."""
         self.lines, self.bytes, self.pages = self.lines + lines, self.bytes + size, self.pages + 1
-        self.work_s += work_s
+        self.work_s, self.last_work_s = self.work_s + work_s, work_s
 
     def lag(self) -> Lag:
         """Tell how far the reading is."""
         stopped = self.is_stopped and self.at != END
-        return Lag(self.behind_ms, self.asked_s, self.lines, self.bytes, self.pages, self.work_s, stopped)
+        return Lag(
+            self.behind_ms, self.asked_s, self.lines, self.bytes, self.pages, self.work_s, stopped, self.is_pushed
+        )
+
+
+def together(found: Sequence[Fetched]) -> Fetched:
+    """Make one of pages that came one after another over one subscription."""
+    if len(found) == 1:
+        return found[0]
+    pages, last = [fetched.page for fetched in found], found[-1]
+    page = replace(
+        last.page,
+        sequences=[*chain.from_iterable(page.sequences for page in pages)],
+        data=[*chain.from_iterable(page.data for page in pages)],
+        arrivals_us=np.concatenate([page.arrivals_us for page in pages]),
+        keys=[*chain.from_iterable(page.keys for page in pages)],
+        size=sum(page.size for page in pages),
+    )
+    return replace(last, page=page)
 
 
 def fetch(api: KinesisReader, clock: Clock, stream: str, shard: str, start: Start, limit: int) -> Fetched:
     """Read a page, with a new iterator if there is none. Raises: as `KinesisReader.iterator` and `get_records`."""
     iterator = start.iterator or api.iterator(stream, shard, start.kind, start.sequence, start.at_us)
     asked_us, asked_s = clock.now_us(), clock.monotonic_s()
-    return Fetched(api.get_records(iterator, limit, stream), asked_us, asked_s)
+    return Fetched(api.get_records(iterator, limit, stream), asked_us, asked_s, asked_us)

@@ -10,23 +10,24 @@ told, or it stops the shard.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from shardlake.adapters.kinesis.port import IteratorExpired, KinesisReader, ShardGone, Throttled
+from shardlake.adapters.kinesis.port import RECORDS_MAX, IteratorExpired, KinesisReader, ShardGone, Throttled
 from shardlake.adapters.kinesis.wire import HASH_KEY_MAX, Page, ShardInfo, StreamInfo
-from shardlake.core.errors import ConfigError, Terminal, Transient
+from shardlake.core.errors import ConfigError, ShardlakeError, Terminal, Transient
 from shardlake.core.journal.objects import Arrived, HeldShard
 from shardlake.core.limits import Limits
 from shardlake.core.ports import Clock
 from shardlake.core.positions import END, ORIGIN, Position, ShardId, encode_number
 from streams.sources.kinesis.fetching import Fetched, Lag, Reader, fetch
-from streams.sources.kinesis.records import beyond, end_of, lines_of, only, sequences
+from streams.sources.kinesis.records import Lines, beyond, end_of, lines_of, only, sequences
+from streams.sources.kinesis.subscription import FanOut, Subscriptions
 from streams.sources.port import Fault, Records, SourceGap
 
 OnGap = Literal["fail", "dlq", "continue"]
-RECORDS_MAX: Final = 10_000
 SKEW_US: Final = 60_000_000  # for so long a moment that was "now" here may lie in the service's future
 
 
@@ -41,7 +42,10 @@ class KinesisSettings:
 
 
 class KinesisSource:
-    """A running Kinesis source; see the port for its contract. Its threads only fetch."""
+    """A running Kinesis source; see the port for its contract. Its threads only fetch.
+
+    With `fan_out` pages are pushed over subscriptions, and polled wherever there is none just now.
+    """
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class KinesisSource:
         clock: Clock,
         limits: Limits,
         stopped: Callable[[SourceGap], None],
+        fan_out: FanOut | None = None,
     ) -> None:
         self._settings, self._api, self._executor = settings, api, executor
         self._clock, self._limits, self._stopped = clock, limits, stopped
@@ -59,6 +64,8 @@ class KinesisSource:
         self._stream: StreamInfo | None = None
         self._listed_us = 0
         self._turn = 0
+        self._is_waited_for = fan_out is None or fan_out.spawn is not None  # a page may come while this one waits
+        self._pushes = None if fan_out is None else Subscriptions(fan_out, clock, limits)
 
     # ------------------------------------------------------------------------------------------- what there is
 
@@ -75,8 +82,8 @@ class KinesisSource:
         """List all shards with their parents, and look at the stream's retention.
 
         When the source is first read (`founding`), and only what comes from some moment on is wanted, those are the
-        shards that were open at that moment or later.
-        Raises: as `KinesisReader`; ConfigError if the stream was deleted and made anew.
+        shards that were open at that moment or later. Raises: as `KinesisReader`; ConfigError if the stream was deleted
+        and made anew.
         """
         stream = self._api.describe(self._settings.stream)
         if self._stream is not None and stream.created_us != self._stream.created_us:
@@ -90,6 +97,14 @@ class KinesisSource:
         if founding and self._settings.pinned_us:
             found = self._since_pinned(found)
         return {self._shard(info.shard_id): tuple(map(self._shard, info.parents)) for info in found}
+
+    def is_gone(self, shard: ShardId) -> bool:
+        """Tell whether a shard that a listing lacks expired, or closed before reading began. Raises: as `list`."""
+        with suppress(ShardGone):
+            if shard not in self._listed:
+                self._api.iterator(self._settings.stream, shard.rpartition("/")[2], "TRIM_HORIZON")
+                return False
+        return True
 
     def _since_pinned(self, found: Sequence[ShardInfo]) -> Sequence[ShardInfo]:
         try:
@@ -112,6 +127,17 @@ class KinesisSource:
             ShardId(shard): self._readers.get(ShardId(shard)) or Reader.of(ShardId(shard), row)
             for shard, row in held.items()
         }
+        if self._pushes is not None:
+            self._pushes.keep(self._readers.keys())
+
+    def at(self, shard: ShardId) -> Position:
+        """Up to where a shard that is held was handed over."""
+        return self._readers[shard].at
+
+    def close(self) -> None:
+        """Let go of all subscriptions."""
+        if self._pushes is not None:
+            self._pushes.keep(())
 
     def seen(self) -> Mapping[str, Arrived]:
         """Up to when everything that had arrived was handed over, for each shard that is held and was read."""
@@ -147,11 +173,15 @@ class KinesisSource:
     def discover(self, now_us: int) -> bytes | None:
         """Ask for the pages that are due, as far as the threads and the bytes that wait allow."""
         del now_us
+        if self._pushes is not None:
+            self._pushes.attend(self._readers.values(), self._settings.pinned_us)
         now_s, limits = self._clock.monotonic_s(), self._limits
-        asked = [reader.future for reader in self._readers.values() if reader.future is not None]
+        polled = [reader for reader in self._readers.values() if not reader.is_pushed]
+        asked = [reader.future for reader in polled if reader.future is not None]
         free = limits.fetch_threads_max - sum(not future.done() for future in asked)
         ready = sum(f.result().page.size for f in asked if f.done() and f.exception() is None)
-        due = [r for r in self._readers.values() if r.future is None and not r.is_stopped and r.due_s <= now_s]
+        ready += 0 if self._pushes is None else self._pushes.bytes
+        due = [r for r in polled if r.future is None and not r.is_stopped and r.due_s <= now_s]
         for reader in sorted(due, key=lambda reader: reader.due_s)[: max(0, free)]:
             if ready >= limits.fetch_bytes_max:
                 break
@@ -162,10 +192,13 @@ class KinesisSource:
         """Wait for a page, for so long at most, and not beyond the time when the next one may be asked for."""
         now_s = self._clock.monotonic_s()
         readers = [reader for reader in self._readers.values() if not reader.is_stopped]
-        pending = [reader.future for reader in readers if reader.future is not None]
-        patience = seconds
-        if len(pending) < self._limits.fetch_threads_max:
-            patience = max(0.0, min([seconds, *(r.due_s - now_s for r in readers if r.future is None)]))
+        polled = [reader for reader in readers if not reader.is_pushed]
+        pending = [reader.future for reader in polled if reader.future is not None]
+        has_thread = len(pending) < self._limits.fetch_threads_max
+        due = [r.due_s - now_s for r in readers if r.future is None and (has_thread or r.is_pushed)]
+        patience = max(0.0, min([seconds, *due]))
+        if self._is_waited_for:
+            pending += [reader.future for reader in readers if reader.is_pushed and reader.future is not None]
         if pending:
             wait(pending, timeout=patience, return_when=FIRST_COMPLETED)
         else:
@@ -203,6 +236,8 @@ class KinesisSource:
         if reader.future is None or not reader.future.done():
             return ()
         future, reader.future = reader.future, None
+        if self._pushes is not None and reader.is_pushed:
+            return self._pushed(self._pushes, reader, future)
         now_s = self._clock.monotonic_s()
         try:
             fetched = future.result()
@@ -227,6 +262,17 @@ class KinesisSource:
             return self._records(reader, fetched)
         return ()
 
+    def _pushed(self, pushes: Subscriptions, reader: Reader, future: "Future[Fetched]") -> Sequence[Records]:
+        """Take a page that was pushed. A subscription that ended, however it did, tells nothing of its shard."""
+        try:
+            fetched = future.result()
+        except ShardlakeError as error:
+            pushes.over(reader, error)
+            return ()
+        reader.succeeded(fetched, self._limits)
+        pushes.took(reader, self._readers.values())
+        return self._records(reader, fetched)
+
     def _refused(self, reader: Reader, error: Terminal) -> None:
         """Raise what a request was refused with, but for two refusals that may pass.
 
@@ -240,11 +286,9 @@ class KinesisSource:
         elif not reader.is_pinned or reader.at != ORIGIN or self._clock.now_us() > self._settings.pinned_us + SKEW_US:
             raise error
 
-    # --------------------------------------------------------------------------------------------- what it means
-
     def _records(self, reader: Reader, fetched: Fetched) -> Sequence[Records]:
         """Turn a page into records beyond the reader's position; none if there is nothing to tell."""
-        page, info, at = fetched.page, self._listed.get(reader.shard), reader.at
+        page, at = fetched.page, reader.at
         is_repeated = bool(reader.repeats and page.sequences and int(page.sequences[0]) == at.sequence)
         is_lost = not is_repeated and self._is_lost(reader, fetched)
         if is_lost and self._has_stopped(reader):
@@ -256,7 +300,7 @@ class KinesisSource:
             if reader.is_at_tip and not is_lost:  # a loss is told with what comes next
                 reader.seen = self._seen(reader, fetched)
             return ()
-        every = lines_of(page, info.start_hash if info else 0, info.end_hash if info else HASH_KEY_MAX)
+        every = self._lines(reader.shard, page)
         lines = beyond(page, every, at) if at != ORIGIN else every
         reader.repeats, reader.seen = False, self._seen(reader, fetched)
         count = len(page.sequences)
@@ -285,6 +329,10 @@ class KinesisSource:
             found.append(records)
         return [records for records in found if records.upto > records.after or records.kind == "gap"]
 
+    def _lines(self, shard: ShardId, page: Page) -> Lines:
+        info = self._listed.get(shard)
+        return lines_of(page, info.start_hash if info else 0, info.end_hash if info else HASH_KEY_MAX)
+
     def _children(self, shard: ShardId, page: Page) -> Mapping[ShardId, tuple[ShardId, ...]] | None:
         """The shards that follow a closed one; None if it is not closed, as a complete listing tells."""
         if page.children:
@@ -295,8 +343,6 @@ class KinesisSource:
 
     def _shard(self, name: str) -> ShardId:
         return ShardId(f"{self._settings.name}/{name}")
-
-    # -------------------------------------------------------------------------------------------------- losses
 
     def _is_lost(self, reader: Reader, fetched: Fetched) -> bool:
         """Tell whether something may have been trimmed before it was read, as far as times tell."""
@@ -318,9 +364,8 @@ class KinesisSource:
         is_open = info is not None and info.end_sequence is None
         known = [reader.seen.us] if reader.seen is not None else []
         known += [int(arrivals[-1])] if len(arrivals) else []
-        known += [self._listed_us] if is_open and reader.is_at_tip else []
-        if reader.is_at_tip and is_open and fetched.page.next_iterator is not None:
-            known.append(fetched.asked_us)
+        if reader.is_at_tip and is_open:
+            known.append(fetched.tip_us if fetched.page.next_iterator else min(self._listed_us, fetched.tip_us))
         return Arrived(max(known), self.kept_s) if known else None
 
     def _vanished(self, reader: Reader, error: ShardGone) -> Sequence[Records]:
