@@ -501,6 +501,16 @@ def test_an_open_shard_does_not_end_whatever_an_answer_says(first: Page) -> None
     assert kinds == ["a TRIM_HORIZON", "a AT_SEQUENCE_NUMBER 5" if first.sequences else "a TRIM_HORIZON"]
 
 
+def test_an_open_shard_that_a_listing_lacks_does_not_end_either() -> None:
+    desk = Desk()
+    desk.hold(a=None)
+    desk.service.shards = [info("b")]
+    desk.service.answers["a"] = [page(5, ends=True), page(5, 6), page(7)]
+    found = desk.run(3)
+    assert texts(found) == ["r5", "r6", "r7"]
+    assert all(one.upto != END for one in found) and not desk.gaps
+
+
 # ------------------------------------------------------------------------------------------------- the stream
 
 

@@ -174,7 +174,8 @@ class DynamoSource(KinesisSource):
     def _children(self, shard: ShardId, page: Page) -> Mapping[ShardId, tuple[ShardId, ...]] | None:
         """The shards that follow one whose end was read; None to ask again, since they may be told late.
 
-        An end that is told without its children strands nobody: a complete listing finds them too.
+        An end that is told without its children strands nobody: a complete listing finds them too. A shard that such
+        a listing shows as open has not ended, whatever an answer said, while the stream is not disabled.
         """
         del page
         now_s = self._clock.monotonic_s()
@@ -183,7 +184,9 @@ class DynamoSource(KinesisSource):
             found = self._following(shard)
         except Transient:  # the calls that describe a stream are few, and all who read it share them
             return None
-        return found if found or now_s - since_s >= CHILDREN_S else None
+        listed = self._listed.get(shard)
+        is_open = listed is not None and listed.end_sequence is None and self._disabled_s is None
+        return found if found or (now_s - since_s >= CHILDREN_S and not is_open) else None
 
     def _following(self, shard: ShardId) -> Mapping[ShardId, tuple[ShardId, ...]]:
         try:

@@ -337,9 +337,10 @@ class KinesisSource:
         """The shards that follow a closed one; None if it is not closed, as a complete listing tells."""
         if page.children:
             return {self._shard(c.shard_id): tuple(map(self._shard, c.parents)) for c in page.children}
-        listing = self.list()
-        info = self._listed.get(shard)
-        return None if info is not None and info.end_sequence is None else _following(shard, listing)
+        listing, info = self.list(), self._listed.get(shard)
+        if info.end_sequence is None if info is not None else not self.is_gone(shard):
+            return None  # open, or there while the listing lacks it
+        return _following(shard, listing)
 
     def _shard(self, name: str) -> ShardId:
         return ShardId(f"{self._settings.name}/{name}")
