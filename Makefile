@@ -31,7 +31,7 @@ help: ## list the targets
 demo: $(RUNTIME) ## the main job: two workers share a stream, one is killed, shards split, every answer is compared
 	@$(BIN)/shardlake demo
 
-test: lint ## linters, types, import contracts and all tests (about 10 minutes on 2 cores)
+test: lint ## linters, types, import contracts and all tests (about 15 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(DEV) ## linters, format, types and import contracts, without the tests
