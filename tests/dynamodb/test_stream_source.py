@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shardlake.adapters.dynamodb.stream_calls import DirectStreams
 from shardlake.adapters.dynamodb.stream_wire import TableStream
 from shardlake.adapters.kinesis.wire import ShardInfo
 from shardlake.core.errors import ConfigError
@@ -307,6 +309,18 @@ def test_a_disabled_stream_is_read_to_its_end_and_then_refused(make: Make, told_
     assert not member.source.shards()
     table.enable()
     assert table.arn != first
+
+
+def test_an_open_shard_does_not_end_whatever_answers_say(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, told = make(roll_s=None), DirectStreams.get_records
+    table.put("a")
+    table.spawn()
+    monkeypatch.setattr(DirectStreams, "get_records", lambda *a, **k: replace(told(*a, **k), next_iterator=None))
+    table.run(90, 1.0)
+    monkeypatch.undo()
+    table.put("b")
+    table.run(90, 1.0)
+    assert read(table) == [("a", 1), ("b", 1)]
 
 
 def test_changes_of_a_stream_that_was_enabled_anew_are_not_taken_for_those_of_the_old_one(make: Make) -> None:

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from shardlake.adapters.engine import Engine
 from shardlake.core.compiler import compile_view
@@ -21,6 +20,7 @@ from shardlake.core.view import CompiledView
 from shardlake.testing.plain import REDEFINED, VIEWS, Click, differences
 from shardlake.testing.racing import RacingTables
 from shardlake.testing.world import PARENTS, SCHEMA, World
+from tests.simulation.machines import examples
 
 ENGINE = Engine()
 COMPILED: dict[str, CompiledView] = {name: compile_view(name, plain.sql, SCHEMA) for name, plain in VIEWS.items()}
@@ -205,19 +205,6 @@ class CutOnDisk(Cut):
     """The same with the adapters of a laptop: SQLite and Iceberg."""
 
     sql = True
-
-
-def examples(machine: type[RuleBasedStateMachine], count: int, steps: int, number: int) -> None:
-    """Run a number of examples from a fixed seed."""
-    checks = settings(
-        max_examples=count,
-        stateful_step_count=steps,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate, Phase.shrink],
-    )
-    run_state_machine_as_test(seed(number)(machine), settings=checks)
 
 
 @pytest.mark.parametrize("number", range(4))
