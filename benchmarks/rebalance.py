@@ -4,8 +4,11 @@ Workers, loops, sources and lanes are the real ones. Each call of the journal ta
 10 to 50 ms of the worker's own time, during which the others go on; reads of the stream take none. Counted are
 heartbeats from the last take-over of a dead worker's lane to the moment from which on no two living workers' shards
 differ by more than one. In the end every record must have been counted once, in the order of its shard.
+
+SHARDLAKE_REBALANCE_SHARDS and SHARDLAKE_REBALANCE_WORKERS, variables of the environment, make it smaller.
 """
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -47,8 +50,9 @@ def play(crowd: Crowd, *, splits: int, records: int) -> float:
 
 
 def long() -> int:
-    """Play with ten thousand shards and five hundred workers."""
-    shards, workers = (int(sys.argv[2]), int(sys.argv[3])) if len(sys.argv) > 3 else (10_000, 500)
+    """Play with ten thousand shards and five hundred workers, or as the environment says."""
+    shards = int(os.environ.get("SHARDLAKE_REBALANCE_SHARDS", "10000"))
+    workers = int(os.environ.get("SHARDLAKE_REBALANCE_WORKERS", "500"))
     with tempfile.TemporaryDirectory() as folder:
         crowd = Crowd(Path(folder), shards, workers)
         heartbeats = play(crowd, splits=shards // 50, records=5 * shards)
