@@ -45,6 +45,24 @@ variable "journal_app" {
   default     = "main"
 }
 
+variable "source_table" {
+  description = "The table whose changes are followed, where one is."
+  type        = string
+  default     = "orders"
+}
+
+variable "copy_table" {
+  description = "The table that a copy is kept in, where one is."
+  type        = string
+  default     = "orders-copy"
+}
+
+variable "lease_table" {
+  description = "The application of the Kinesis Client Library whose leases are taken over, where there is one."
+  type        = string
+  default     = "orders-app"
+}
+
 variable "availability_zone" {
   description = "Where the machine is that the root's volume is attached to."
   type        = string
@@ -70,6 +88,9 @@ locals {
 
     journal_table = aws_dynamodb_table.journal.name
     journal_app   = var.journal_app
+    source_table  = var.source_table
+    copy_table    = var.copy_table
+    lease_table   = var.lease_table
   }
 }
 
@@ -196,6 +217,11 @@ resource "aws_iam_policy" "this" {
 
     journal        = templatefile("${path.module}/iam/journal.json", local.names)
     journal-reader = templatefile("${path.module}/iam/journal-reader.json", local.names)
+
+    table-source    = templatefile("${path.module}/iam/table-source.json", local.names)
+    table-bootstrap = templatefile("${path.module}/iam/table-bootstrap.json", local.names)
+    table-copy      = templatefile("${path.module}/iam/table-copy.json", local.names)
+    lease-table     = templatefile("${path.module}/iam/lease-table.json", local.names)
   }
 
   name   = "shardlake-${each.key}"

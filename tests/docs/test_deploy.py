@@ -1,61 +1,35 @@
 """What `docs/deploy` shows fits the program and the services: policies, templates, tasks and the image."""
 
-import inspect
 import json
 import random
 import re
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
-from botocore.exceptions import ClientError
 from strictyaml import ruamel  # type: ignore[import-untyped]
 
-from shardlake.adapters.aws_lambda.mappings import MappingClient
 from shardlake.adapters.clock import SystemClock
 from shardlake.adapters.dynamodb.tables import HASH, RANGE, creation
 from shardlake.adapters.kinesis import client as kinesis_client
-from shardlake.adapters.kinesis.calls import KinesisCalls
-from shardlake.adapters.kinesis.port import KinesisAdmin, KinesisConsumers, KinesisReader, KinesisWriter
-from shardlake.adapters.kinesis.subscribe import ACTION as SUBSCRIBE
-from shardlake.adapters.s3.bucket import Bucket
-from shardlake.adapters.s3.queue import Message, Queue
+from shardlake.adapters.kinesis.port import KinesisAdmin, KinesisReader, KinesisWriter
 from shardlake.app.cli import Invocation
 from shardlake.app.logs import make_log
 from shardlake.app.main import run
 from shardlake.app.settings import Config, SourceSettings
 from shardlake.app.streaming import stream
-from shardlake.core.errors import ShardlakeError
-from shardlake.core.journal.port import REMOVED, Write
 from shardlake.testing.kinesis import Behaviour, EmbeddedKinesis, Server, serve
-from tests.dynamodb.wired import Wired
+from tests.docs.called import CALLED, OTHER_ACTIONS, ROLES, model, snake, stream_actions
 
-ROLES = (
-    "batch", "fan-out", "file-source", "function", "journal", "journal-reader", "producer", "query", "stream-worker",
-)  # fmt: skip
-# An action of a policy is the operation's name, but for these.
-OTHER_ACTIONS = {
-    "dynamodb:TransactWriteItems": "dynamodb:ConditionCheckItem",
-    "s3:DeleteObjects": "s3:DeleteObject",
-    "s3:HeadObject": "s3:GetObject",
-    "s3:ListObjectsV2": "s3:ListBucket",
-    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
-}
+# IAM knows no resource for these.
+FOR_ALL = (["dynamodb:ListStreams"], ["lambda:ListEventSourceMappings"])
 _NAME = re.compile(r"\$\{([a-z_]+)\}")
 
 
 @pytest.fixture(scope="session")
 def folder(root: Path) -> Path:
     return root / "docs" / "deploy"
-
-
-@cache
-def model(service: str) -> Any:
-    return botocore.session.Session().get_service_model(service)
 
 
 def loaded(path: Path) -> Any:
@@ -73,133 +47,6 @@ def resources(policy: Any) -> set[str]:
     return {statement["Resource"] for statement in policy["Statement"]}
 
 
-# ----------------------------------------------------------------------------------------- what the program calls
-
-
-class Told(Exception):
-    """A call was made, which is all that is asked."""
-
-
-class Noted(KinesisCalls):
-    """Notes the actions of calls."""
-
-    def __init__(self) -> None:
-        self.actions: set[str] = set()
-
-    def _send(self, action: str, params: dict[str, Any]) -> bytes:
-        del params
-        self.actions.add(action)
-        raise Told
-
-
-def kinesis_actions(protocol: type) -> set[str]:
-    """The actions that the methods of a port make."""
-    noted, dummies = Noted(), {str: "x", int: 1}
-    for name in [name for name in dir(protocol) if not name.startswith("_")]:
-        method = getattr(noted, name)
-        needed = [p for p in inspect.signature(method).parameters.values() if p.default is p.empty]
-        with pytest.raises(Told):
-            method(*(dummies.get(parameter.annotation, ()) for parameter in needed))
-    return {f"kinesis:{action}" for action in noted.actions}
-
-
-class Recorder:
-    """A client of botocore that notes what is asked, and refuses it with one error after another."""
-
-    def __init__(self, service: str, code: str = "SlowDown") -> None:
-        self.service, self.code, self.operations = service, code, set[str]()
-
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        def call(**_: Any) -> Any:
-            names = {_snake(name): name for name in model(self.service).operation_names}
-            self.operations.add(f"{self.service}:{names[method]}")
-            raise ClientError({"Error": {"Code": self.code, "Message": ""}}, names[method])
-
-        return call
-
-    def get_paginator(self, method: str) -> Any:
-        class Paginator:
-            paginate = staticmethod(getattr(self, method))
-
-        return Paginator()
-
-    @property
-    def actions(self) -> set[str]:
-        return {OTHER_ACTIONS.get(operation, operation) for operation in self.operations}
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def s3_actions(*methods: str) -> set[str]:
-    """The actions that some methods of a bucket make, also where what they write is there already."""
-    found: set[str] = set()
-    given: dict[str, tuple[Any, ...]] = {
-        "create": ("k", b"", "00"), "write": ("k", b"", "00"), "read": ("k",), "download": ("k", None),
-        "open": ("k", "e"), "head": ("k",), "list": ("k",), "delete": (["k"],),
-    }  # fmt: skip
-    public = {name for name, _ in inspect.getmembers(Bucket, inspect.isfunction) if not name.startswith("_")}
-    assert public - {"url"} == set(given), "a new method of a bucket: which role calls it?"
-    for code in ("SlowDown", "ConditionalRequestConflict"):
-        recorder = Recorder("s3", code)
-        bucket = Bucket(recorder, "b")
-        for method in methods:
-            with suppress(ShardlakeError, ClientError):
-                list(getattr(bucket, method)(*given[method]))
-        found |= recorder.actions
-    return found
-
-
-def sqs_actions() -> set[str]:
-    recorder = Recorder("sqs")
-    queue = Queue(recorder, "https://sqs.eu-west-1.amazonaws.com/1/q")
-    for call in (queue.receive, lambda: queue.delete([Message("h", "b")])):
-        with pytest.raises(ShardlakeError):
-            call()
-    return recorder.actions
-
-
-def lambda_actions() -> set[str]:
-    recorder = Recorder("lambda")
-    with pytest.raises(ShardlakeError):
-        MappingClient(given=recorder).of("f", "s")
-    return recorder.actions
-
-
-def dynamodb_actions(*, writes: bool) -> set[str]:
-    """The actions that a journal makes; those of a transaction are those of its writes."""
-    wired = Wired()
-    journal = wired.journal()
-    if writes:
-        journal.warnings(journal.check())
-        journal.make("s3://lake/x")
-        checked = [Write("t/a", None, None), Write("t/b", None, b"1"), Write("t/c", None, b"1")]
-        for written in ([Write("t/c", None, b"1")], [Write("t/c", b"1", REMOVED)], checked):
-            journal.transact(written)
-    journal.layout()
-    journal.scan("shard/")
-    found = set(wired.actions()) - {"TransactWriteItems"}
-    parts = [part for _, request in wired.sent for part in request.get("TransactItems", ())]
-    single = {"ConditionCheck": "ConditionCheckItem", "Delete": "DeleteItem", "Put": "PutItem"}
-    return {f"dynamodb:{action}" for action in found | {single[kind] for part in parts for kind in part}}
-
-
-# Which methods of a bucket each role needs; listing is also what tells it that an object is not there.
-STORED = ("create", "write", "read", "download", "list", "delete")
-CALLED: dict[str, Callable[[], set[str]]] = {
-    "batch": lambda: s3_actions(*STORED),
-    "fan-out": lambda: kinesis_actions(KinesisConsumers) | {f"kinesis:{SUBSCRIBE}"},
-    "file-source": lambda: s3_actions("list", "open", "head") | sqs_actions(),
-    "function": lambda_actions,
-    "journal": lambda: dynamodb_actions(writes=True),
-    "journal-reader": lambda: dynamodb_actions(writes=False),
-    "producer": lambda: kinesis_actions(KinesisWriter) | {"kinesis:DescribeStreamSummary"},
-    "query": lambda: s3_actions("read", "download", "list"),
-    "stream-worker": lambda: kinesis_actions(KinesisReader) | s3_actions(*STORED),
-}
-
-
 @pytest.mark.parametrize("role", ROLES)
 def test_a_policy_allows_what_the_program_calls_and_nothing_else(folder: Path, role: str) -> None:
     policy = loaded(folder / "iam" / f"{role}.json")
@@ -213,7 +60,8 @@ def test_every_action_is_one_that_its_service_knows(folder: Path) -> None:
         for action in actions(loaded(folder / "iam" / f"{role}.json")):
             service, _, name = action.partition(":")
             others = {other for other, meant in OTHER_ACTIONS.items() if meant == action}
-            known = {f"{service}:{name}" for name in model(service).operation_names}
+            models = (service, "dynamodbstreams") if service == "dynamodb" else (service,)
+            known = {f"{service}:{name}" for one in models for name in model(one).operation_names}
             assert known & {action, *others}, name
 
 
@@ -222,7 +70,7 @@ def test_every_policy_is_of_a_role_and_names_what_it_is_for(folder: Path) -> Non
     for role in ROLES:
         for statement in loaded(folder / "iam" / f"{role}.json")["Statement"]:
             [service] = {action.partition(":")[0] for action in statement["Action"]}
-            if statement["Action"] == ["lambda:ListEventSourceMappings"]:  # IAM knows no resource for it
+            if statement["Action"] in FOR_ALL:
                 assert statement["Resource"] == "*"
                 continue
             assert statement["Resource"].startswith(f"arn:aws:{service}:")
@@ -231,8 +79,8 @@ def test_every_policy_is_of_a_role_and_names_what_it_is_for(folder: Path) -> Non
 
 def test_the_roles_that_read_and_write_streams_make_none() -> None:
     everything = {f"kinesis:{action}" for action in kinesis_client._METHODS}
-    assert kinesis_actions(KinesisAdmin) | {"kinesis:DescribeStreamConsumer"} == everything  # of fan-out alone
-    assert everything - kinesis_actions(KinesisReader) - kinesis_actions(KinesisWriter) == {
+    assert stream_actions(KinesisAdmin) | {"kinesis:DescribeStreamConsumer"} == everything  # of fan-out alone
+    assert everything - stream_actions(KinesisReader) - stream_actions(KinesisWriter) == {
         "kinesis:CreateStream", "kinesis:MergeShards", "kinesis:SplitShard", "kinesis:DescribeStreamConsumer",
     }  # fmt: skip
 
@@ -286,9 +134,9 @@ def test_the_template_has_the_policies_of_the_files(folder: Path) -> None:
         for name, resource in template(folder)["Resources"].items()
         if resource["Type"] == "AWS::IAM::ManagedPolicy"
     }
-    assert {_snake(name).replace("_", "-") for name in found} == set(ROLES)
+    assert {snake(name).replace("_", "-") for name in found} == set(ROLES)
     for name, document in found.items():
-        policy = loaded(folder / "iam" / f"{_snake(name).replace('_', '-')}.json")
+        policy = loaded(folder / "iam" / f"{snake(name).replace('_', '-')}.json")
         assert document["Version"] == policy["Version"]
         assert [(s["Sid"], s["Action"]) for s in document["Statement"]] == [
             (s["Sid"], s["Action"]) for s in policy["Statement"]

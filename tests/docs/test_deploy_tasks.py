@@ -14,7 +14,8 @@ from shardlake.adapters.dynamodb.place import JournalPlace
 from shardlake.app.cli import Invocation
 from shardlake.app.main import run
 from shardlake.app.settings import settings
-from tests.docs.test_deploy import folder, loaded, model
+from tests.docs.called import model
+from tests.docs.test_deploy import folder, loaded
 
 __all__ = ["folder"]
 
