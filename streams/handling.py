@@ -54,6 +54,11 @@ class _Reading:
         """What was read is committed at the end."""
         return True
 
+    @property
+    def awaits_others(self) -> bool:
+        """A call is about one shard."""
+        return False
+
     def attend(self, committer: Committer, settle: Callable[[], None]) -> None:
         """See whether everything was read; nothing else comes in or goes."""
         del settle

@@ -46,6 +46,10 @@ class Keeper(Protocol):
     def is_patient(self) -> bool:
         """Tell whether more is always on its way."""
 
+    @property
+    def awaits_others(self) -> bool:
+        """Tell whether shards may come of somebody who has died, or may have."""
+
     def attend(self, committer: Committer, settle: Callable[[], None]) -> None:
         """Take shards in and let them go, where that is due; `settle` commits what was read, and comes before.
 
@@ -71,6 +75,7 @@ class Alone:
 
     clock: Clock
     is_patient: bool = False
+    awaits_others: bool = False
 
     def attend(self, committer: Committer, settle: Callable[[], None]) -> None:
         """Change nothing."""
@@ -139,7 +144,8 @@ class Loop:
             if self.step():
                 continue
             blocked = self._blocked()
-            if once and (blocked is not None or not (self.source.waiting or self._readings)):
+            is_done = blocked is not None or not (self.source.waiting or self._readings)
+            if once and is_done and not self.keeper.awaits_others:
                 break
             self.rest()
         self.settle()

@@ -32,6 +32,11 @@ class Sharing:
             self.worker.pulse()
         self._adopted(committer, moves.adopt, released)
 
+    @property
+    def awaits_others(self) -> bool:
+        """Tell whether somebody's shards may come."""
+        return self.worker.awaits_others
+
     def seen(self) -> Mapping[str, Arrived]:
         """Up to when the source has read everything."""
         return self.source.seen()

@@ -14,6 +14,7 @@ from shardlake.core.journal.rows import Head, WorkerRow
 class _Owner:
     signs: tuple[object, ...]
     moved_s: float
+    has_moved: bool = False  # since it was first seen
 
 
 @dataclass(slots=True)
@@ -33,8 +34,13 @@ class Vigil:
         for name, lanes in owned.items():
             signs = (beats.get(name), *((head.lane, head.state) for head in lanes))
             known = self._owners.get(name)
-            found[name] = known if known is not None and known.signs == signs else _Owner(signs, now_s)
+            found[name] = known if known and known.signs == signs else _Owner(signs, now_s, known is not None)
         self._owners = found
+
+    def has_moved(self, owner: str) -> bool:
+        """Tell whether an owner has moved since it was first seen, so that it was alive then."""
+        known = self._owners.get(owner)
+        return known is not None and known.has_moved
 
     def is_dead(self, owner: str, now_s: float, beats: Mapping[str, WorkerRow]) -> bool:
         """Tell whether an owner has not moved for too long, or has lost its heartbeat to somebody who saw that."""

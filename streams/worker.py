@@ -74,6 +74,7 @@ class Worker:
     _rows_due_s: float = field(default=0.0, init=False)
     _restless_s: float = field(default=0.0, init=False)  # until then the shards' rows are read at every look
     _lanes: frozenset[int] = field(default=frozenset(), init=False)  # the home lanes of the living, at the last look
+    _awaits: bool = field(default=False, init=False)
     _orphans: dict[int, float] = field(default_factory=dict, init=False)  # lane -> when it was first seen to be one
 
     def __post_init__(self) -> None:
@@ -147,7 +148,9 @@ class Worker:
             return Moves()
         shards = self._source_shards()
         self._rows_due_s = now_s + len(shards) / limits.look_rows_per_s
-        for other in self._mine_to_empty(self._orphaned(seen, shards), living, now_s):
+        orphans = self._orphaned(seen, shards)
+        self._awaits = bool(orphans) or not all(map(self._vigil.has_moved, self._others(seen)))
+        for other in self._mine_to_empty(orphans, living, now_s):
             self._empty(seen, other)
         moves = assign(self.home, living, shards)
         if moves:
@@ -167,6 +170,11 @@ class Worker:
     def committed(self) -> None:
         """Take note of a commit, which is a sign of life too."""
         self._beaten_s = self.context.clock.monotonic_s()
+
+    @property
+    def awaits_others(self) -> bool:
+        """Tell whether shards may come of the dead, or of somebody who has not moved since this worker came."""
+        return self._awaits
 
     # ----------------------------------------------------------------------------------------------- discovery
 
@@ -307,11 +315,16 @@ class Worker:
             lane.leave()
 
     def _living(self, seen: View) -> list[int]:
+        return [*self._others(seen).values(), self.home]
+
+    def _others(self, seen: View) -> dict[str, int]:
+        """The other living workers of this source, with their home lanes."""
         homes: dict[str, int] = {}
         for lane, head in sorted(seen.heads.items(), reverse=True):
             if head.owner and head.source == self.source and not self._is_dead(head.owner, seen):
                 homes[head.owner] = lane
-        return [*(lane for owner, lane in homes.items() if owner != self.name), self.home]
+        homes.pop(self.name, None)
+        return homes
 
     def _source_shards(self) -> dict[str, ShardRow]:
         found = reading.read_shards(self.context.journal)

@@ -91,6 +91,16 @@ def test_lines_of_more_fields_count_once_the_fields_are_configured(stream: Strea
     assert {row[2] for row in stream.program.ask("bandwidth").rows} == {None, "FRA56-P4"}
 
 
+def test_who_reads_what_is_there_waits_for_what_a_killed_worker_held(stream: Stream) -> None:
+    stream.put(*(line(n, FEWER) for n in range(10)))
+    first = stream.program.start("stream", "run")
+    first.until("committed")
+    first.end(signal.SIGKILL)
+    stream.put(*(line(n, FEWER) for n in range(10, 20)))
+    stream.program.run("stream", "run", "--once").expect(0)
+    assert stream.totals() == Counter(f"10.0.0.{n}" for n in range(20))
+
+
 def test_workers_and_retries_leave_one_another_alone(stream: Stream) -> None:
     """As many workers as there may be lanes; one is killed, and another one takes its lane, not that of the retries."""
     stream.put(*(line(n, MORE) for n in range(10)))

@@ -57,6 +57,13 @@ def test_another_lane_in_its_hands_is_a_sign() -> None:
     assert not vigil.is_dead("w", 10.0, beats(w=1))
 
 
+def test_who_has_moved_since_it_was_first_seen_was_alive_then() -> None:
+    vigil, heads = Vigil(EXPIRY_S), {0: head(0, "w"), 1: head(1, "v")}
+    for at_s, beat in ((100.0, 1), (101.0, 2), (102.0, 2)):
+        vigil.look(at_s, heads, beats(w=beat, v=1))
+        assert [vigil.has_moved(name) for name in "wvx"] == [at_s > 100.0, False, False]
+
+
 def test_an_owner_without_a_heartbeat_is_dead_at_once() -> None:
     vigil = Vigil(EXPIRY_S)
     vigil.look(0.0, {0: head(0, "w")}, {})

@@ -224,6 +224,32 @@ def test_whoever_gives_a_sign_in_time_is_alive(site: Site, sign: Callable[[Site,
     assert site.head(0).owner == worker.name
 
 
+def test_shards_of_others_are_awaited_until_they_give_a_sign(site: Site) -> None:
+    worker, lane = site.settled()
+    assert not worker.awaits_others
+    other = site.worker()
+    mine = claimed(other)
+    carry_out(mine, other.attend(mine))
+    assert other.awaits_others
+    site.clock.advance(LIMITS.heartbeat_s)
+    worker.attend(lane)
+    other.attend(mine)
+    assert not other.awaits_others
+
+
+def test_shards_of_the_dead_are_awaited_until_they_can_be_taken_in(site: Site) -> None:
+    site.settled()
+    other, until_s = site.worker(), site.clock.monotonic_s() + EXPIRY_S
+    mine = claimed(other)
+    while not mine.state.shards:
+        site.clock.advance(LIMITS.look_s)
+        moves = other.attend(mine)
+        assert other.awaits_others or moves.adopt
+        carry_out(mine, moves)
+    assert until_s <= site.clock.monotonic_s() <= until_s + 3 * LIMITS.look_s
+    assert (site.held(mine.head.lane), other.awaits_others) == (ids("a", "b", "c", "d"), False)
+
+
 def test_fences_are_no_sign_of_life(site: Site) -> None:
     worker, lane = site.settled()
     other, mine = site.settled()
