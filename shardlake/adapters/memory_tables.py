@@ -73,14 +73,20 @@ class MemoryTables:
         """Remove a table and its files; one that is not there is passed over."""
         self._newest.pop(table, None)
         self._removed.pop(table, None)
-        shutil.rmtree(self._root / table, ignore_errors=True)
+        self._remove_all(table)
 
     def _forget(self, table: str, remove: Sequence[TableFile]) -> None:
         removed = self._removed[table]
         removed.append(tuple(file.path for file in remove))
         while len(removed) >= self._keep:
             for path in removed.pop(0):
-                Path(path).unlink(missing_ok=True)
+                self._remove(path)
+
+    def _remove(self, path: str) -> None:
+        Path(path).unlink(missing_ok=True)
+
+    def _remove_all(self, table: str) -> None:
+        shutil.rmtree(self._root / table, ignore_errors=True)
 
     def _token(self) -> str:
         return f"{next(self._numbers):08d}"

@@ -2,15 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import count
 
-from shardlake.adapters.table_files import SNAPSHOTS_KEPT, changed, lacking
+from shardlake.adapters.memory_tables import MemoryTables
 from shardlake.core.errors import Conflict, Corrupt, Missing, OutcomeUnknown, Transient
 from shardlake.core.journal.rows import ObjectRef
 from shardlake.core.ports import ObjectStore, Snapshot, TableFile, Tables
 from shardlake.core.schema import Column
-from shardlake.core.seam import NOTHING, Seam
+from shardlake.core.seam import Seam
+from shardlake.testing.passing import PassingTables
 from shardlake.testing.simulation.faults import Faults, Killed, Process
 
 
@@ -108,94 +107,44 @@ class FaultyObjects:
         self._inner.delete(names)
 
 
-@dataclass(slots=True)
-class PlainTables:
+class PlainTables(MemoryTables):
     """Batch tables in memory, their files too: `files` is path -> contents, of the newest snapshots."""
 
-    files: dict[str, bytes] = field(default_factory=dict)
-    _newest: dict[str, Snapshot] = field(default_factory=dict)
-    _removed: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
-    _columns: dict[str, tuple[Column, ...]] = field(default_factory=dict)
-    _numbers: "count[int]" = field(default_factory=lambda: count(1))
-
-    def create(self, table: str, columns: Sequence[Column], partition: str | None) -> Snapshot:
-        """Make an empty table. Raises: Conflict if it exists."""
-        del partition
-        if table in self._newest:
-            raise Conflict(f"table {table} exists: load it")
-        self._columns[table], self._removed[table] = tuple(columns), []
-        self._newest[table] = Snapshot(table, self._token(), NOTHING)
-        return self._newest[table]
-
-    def load(self, table: str) -> Snapshot | None:
-        """Read a table's current snapshot, or None."""
-        return self._newest.get(table)
-
-    def widen(self, table: str, columns: Sequence[Column]) -> Sequence[Column]:
-        """Add the columns that a table lacks, and give all that it has."""
-        self._columns[table] += lacking(f"table {table}", self._columns[table], columns)
-        return self._columns[table]
+    def __init__(self) -> None:
+        super().__init__("")
+        self.files: dict[str, bytes] = {}
 
     def new_file(self, table: str, partition: str) -> str:
         """Give a path, never used before."""
         return f"{table}/{partition or 'all'}/{self._token()}"
 
-    def commit(
-        self,
-        base: Snapshot,
-        add: Sequence[TableFile],
-        remove: Sequence[TableFile],
-        seam: Seam,
-        properties: Mapping[str, str],
-    ) -> Snapshot:
-        """Add and remove files and move the seam, if the table is still as `base`. Raises: Conflict, Corrupt."""
-        newest = self._newest.get(base.table)
-        if newest is None or newest.token != base.token:
-            raise Conflict(f"table {base.table} is no longer at {base.token}: read it again")
-        after = Snapshot(base.table, self._token(), seam, changed(newest, add, remove), dict(properties))
-        self._newest[base.table] = after
-        removed = self._removed[base.table]
-        removed.append(tuple(file.path for file in remove))
-        while len(removed) >= SNAPSHOTS_KEPT:
-            for path in removed.pop(0):
-                self.files.pop(path, None)
-        return after
+    def _remove(self, path: str) -> None:
+        self.files.pop(path, None)
 
-    def drop(self, table: str) -> None:
-        """Remove a table; one that is not there is passed over."""
-        self._newest.pop(table, None)
-
-    def _token(self) -> str:
-        return f"{next(self._numbers):08d}"
+    def _remove_all(self, table: str) -> None:
+        """Leave what a table that was dropped had: nobody counts it."""
 
 
-class FaultyTables:
+class FaultyTables(PassingTables):
     """Passes everything on to other tables, but for what lies in wait."""
 
     def __init__(self, inner: Tables, faults: Faults, process: Process) -> None:
-        self._inner, self._faults, self._process = inner, faults, process
+        super().__init__(inner)
+        self._faults, self._process = faults, process
 
     def create(self, table: str, columns: Sequence[Column], partition: str | None) -> Snapshot:
         """Make a table."""
         self._faults.at(self._process, "tables.create", table)
-        made = self._inner.create(table, columns, partition)
+        made = super().create(table, columns, partition)
         self._faults.at(self._process, "tables.create", after=True)
         return made
 
     def load(self, table: str) -> Snapshot | None:
         """Load a table."""
         self._faults.at(self._process, "tables.load", table)
-        found = self._inner.load(table)
+        found = super().load(table)
         self._faults.at(self._process, "tables.load", after=True)
         return found
-
-    def widen(self, table: str, columns: Sequence[Column]) -> Sequence[Column]:
-        """Add columns."""
-        return self._inner.widen(table, columns)
-
-    def new_file(self, table: str, partition: str) -> str:
-        """Give a path."""
-        return self._inner.new_file(table, partition)
 
     def commit(
         self,
@@ -208,7 +157,7 @@ class FaultyTables:
         """Commit. Raises: as the tables; OutcomeUnknown."""
         fault = self._faults.at(self._process, "tables.commit", base.table)
         try:
-            after = self._inner.commit(base, add, remove, seam, properties)
+            after = super().commit(base, add, remove, seam, properties)
         except Conflict:
             self._faults.count("conflict of two batch runs")
             raise
@@ -216,7 +165,3 @@ class FaultyTables:
             raise OutcomeUnknown("the answer was lost")
         self._faults.at(self._process, "tables.commit", after=True)
         return after
-
-    def drop(self, table: str) -> None:
-        """Drop a table."""
-        self._inner.drop(table)
