@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,20 +72,34 @@ class Running:
     _read: list[str] = field(default_factory=list)
 
     def until(self, event: str) -> dict[str, Any]:
-        """Read its log up to an event, and give that line. Raises: AssertionError if it ends before."""
-        for line in _lines(self.process.stderr):
-            self._read.append(line)
-            for told in _log([line]):
-                if told["event"] == event:
-                    return told
+        """Read its log up to an event, and give that line. Raises: AssertionError if it ends before, or hangs."""
+        watch = threading.Timer(TIMEOUT_S, self._abort)
+        watch.start()
+        try:
+            for line in _lines(self.process.stderr):
+                self._read.append(line)
+                for told in _log([line]):
+                    if told["event"] == event:
+                        return told
+        finally:
+            watch.cancel()
         raise AssertionError(f"it ended before it told of {event}:\n{''.join(self._read)}")
 
     def end(self, number: int | None = None) -> Done:
-        """Send a signal, if one is named, and wait for its end."""
+        """Send a signal, if one is named, and wait for its end. Raises: AssertionError if it hangs."""
         if number is not None:
             self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=TIMEOUT_S)
+        try:
+            out, err = self.process.communicate(timeout=TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._abort()
+            out, err = self.process.communicate()
+            raise AssertionError(f"no end after {TIMEOUT_S:.0f} s:\n{out}\n{''.join(self._read)}{err}") from None
         return Done(self.process.returncode, out, "".join(self._read) + err)
+
+    def _abort(self) -> None:
+        """End it with the stacks of its threads, which its log has then."""
+        self.process.send_signal(signal.SIGABRT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +125,7 @@ class Program:
         crash = {"SHARDLAKE_CRASH_AT": crash_at} if crash_at else {}
         process = subprocess.Popen(  # noqa: S603 - this very program, with a test's arguments
             [*COMMAND, *args],
-            env={**os.environ, **self.environ, **crash},
+            env={**os.environ, **self.environ, **crash, "PYTHONFAULTHANDLER": "1"},
             cwd=self.root.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
