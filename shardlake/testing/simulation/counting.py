@@ -118,4 +118,4 @@ def _parts(seeds: Sequence[int], mode: Mode, processes: int, *, stop_at_first: b
         try:
             yield from (future.result() for future in waiting)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
