@@ -48,7 +48,7 @@ class Keeper(Protocol):
 
     @property
     def awaits_others(self) -> bool:
-        """Tell whether shards may come of somebody who has died, or may have."""
+        """Tell whether shards may come: free ones, or of somebody who has died, or may have."""
 
     def attend(self, committer: Committer, settle: Callable[[], None]) -> None:
         """Take shards in and let them go, where that is due; `settle` commits what was read, and comes before.
@@ -143,13 +143,14 @@ class Loop:
         while not self.stop():
             if self.step():
                 continue
-            blocked = self._blocked()
-            is_done = blocked is not None or not (self.source.waiting or self._readings)
+            waiting = self._blocked()
+            is_done = waiting is not None or not (self.source.waiting or self._readings)
             if once and is_done and not self.keeper.awaits_others:
+                blocked = waiting
                 break
             self.rest()
         self.settle()
-        if once and blocked is not None:
+        if blocked is not None:
             raise ShardBlocked(blocked.range, blocked.kind)
 
     def _blocked(self) -> Waiting | None:

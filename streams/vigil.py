@@ -14,7 +14,7 @@ from shardlake.core.journal.rows import Head, WorkerRow
 class _Owner:
     signs: tuple[object, ...]
     moved_s: float
-    has_moved: bool = False  # since it was first seen
+    has_moved: bool  # since it was first seen, or by coming
 
 
 @dataclass(slots=True)
@@ -22,6 +22,7 @@ class Vigil:
     """Remembers when each owner of a lane was last seen to move. `expiry_s` without a move is death."""
 
     expiry_s: float
+    _has_looked: bool = False
     _owners: dict[str, _Owner] = field(default_factory=dict)
 
     def look(self, now_s: float, heads: Mapping[int, Head], beats: Mapping[str, WorkerRow]) -> None:
@@ -34,13 +35,13 @@ class Vigil:
         for name, lanes in owned.items():
             signs = (beats.get(name), *((head.lane, head.state) for head in lanes))
             known = self._owners.get(name)
-            found[name] = known if known and known.signs == signs else _Owner(signs, now_s, known is not None)
-        self._owners = found
+            found[name] = known if known and known.signs == signs else _Owner(signs, now_s, self._has_looked)
+        self._owners, self._has_looked = found, True
 
-    def has_moved(self, owner: str) -> bool:
-        """Tell whether an owner has moved since it was first seen, so that it was alive then."""
+    def is_alive(self, owner: str, now_s: float, within_s: float) -> bool:
+        """Tell whether an owner has moved within so many seconds. Who came after the first look has moved by that."""
         known = self._owners.get(owner)
-        return known is not None and known.has_moved
+        return known is not None and known.has_moved and now_s - known.moved_s <= within_s
 
     def is_dead(self, owner: str, now_s: float, beats: Mapping[str, WorkerRow]) -> bool:
         """Tell whether an owner has not moved for too long, or has lost its heartbeat to somebody who saw that."""

@@ -74,7 +74,7 @@ class Worker:
     _rows_due_s: float = field(default=0.0, init=False)
     _restless_s: float = field(default=0.0, init=False)  # until then the shards' rows are read at every look
     _lanes: frozenset[int] = field(default=frozenset(), init=False)  # the home lanes of the living, at the last look
-    _awaits: bool = field(default=False, init=False)
+    _last: "tuple[View, Mapping[str, ShardRow], Moves, bool] | None" = field(default=None, init=False)
     _orphans: dict[int, float] = field(default_factory=dict, init=False)  # lane -> when it was first seen to be one
 
     def __post_init__(self) -> None:
@@ -149,10 +149,10 @@ class Worker:
         shards = self._source_shards()
         self._rows_due_s = now_s + len(shards) / limits.look_rows_per_s
         orphans = self._orphaned(seen, shards)
-        self._awaits = bool(orphans) or not all(map(self._vigil.has_moved, self._others(seen)))
         for other in self._mine_to_empty(orphans, living, now_s):
             self._empty(seen, other)
         moves = assign(self.home, living, shards)
+        self._last = seen, shards, moves, bool(orphans)
         if moves:
             self._restless_s = now_s + limits.worker_expiry_s
         return moves
@@ -173,8 +173,14 @@ class Worker:
 
     @property
     def awaits_others(self) -> bool:
-        """Tell whether shards may come of the dead, or of somebody who has not moved since this worker came."""
-        return self._awaits
+        """Tell whether shards may come to this worker: free ones, or those of somebody who is dead, or may be."""
+        if self._last is None:
+            return False
+        seen, shards, moves, has_orphans = self._last
+        if has_orphans or moves.release or not set(adoptable(shards)) <= set(moves.adopt):
+            return True
+        lately_s = OVERDUE * self.context.limits.heartbeat_s
+        return not all(self._vigil.is_alive(owner, seen.at_s, lately_s) for owner in self._others(seen))
 
     # ----------------------------------------------------------------------------------------------- discovery
 

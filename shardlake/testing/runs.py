@@ -30,6 +30,7 @@ from streams.lane import read_state
 from streams.sources import pages
 
 TIMEOUT_S: Final = 120.0
+GRACE_S: Final = 10.0
 COMMAND: Final = (sys.executable, "-m", "shardlake.app.main")
 # Nothing in a test waits for a file to settle, and a chunk is cut by its rows, not by how fast the machine is.
 QUICK: Final[Mapping[str, str]] = {
@@ -93,13 +94,17 @@ class Running:
             out, err = self.process.communicate(timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._abort()
-            out, err = self.process.communicate()
+            out, err = self.process.communicate(timeout=GRACE_S)
             raise AssertionError(f"no end after {TIMEOUT_S:.0f} s:\n{out}\n{''.join(self._read)}{err}") from None
         return Done(self.process.returncode, out, "".join(self._read) + err)
 
     def _abort(self) -> None:
-        """End it with the stacks of its threads, which its log has then."""
+        """End it with the stacks of its threads, which its log has then; by force if that is of no use."""
         self.process.send_signal(signal.SIGABRT)
+        try:
+            self.process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,11 +57,13 @@ def test_another_lane_in_its_hands_is_a_sign() -> None:
     assert not vigil.is_dead("w", 10.0, beats(w=1))
 
 
-def test_who_has_moved_since_it_was_first_seen_was_alive_then() -> None:
+def test_who_moved_lately_is_alive_and_what_was_there_at_the_first_look_tells_nothing() -> None:
     vigil, heads = Vigil(EXPIRY_S), {0: head(0, "w"), 1: head(1, "v")}
-    for at_s, beat in ((100.0, 1), (101.0, 2), (102.0, 2)):
+    for at_s, beat, alive in ((100.0, 1, ""), (101.0, 2, "w"), (102.0, 2, "w"), (103.5, 2, ""), (104.0, 3, "w")):
         vigil.look(at_s, heads, beats(w=beat, v=1))
-        assert [vigil.has_moved(name) for name in "wvx"] == [at_s > 100.0, False, False]
+        assert "".join(name for name in "wvx" if vigil.is_alive(name, at_s, 2.0)) == alive
+    vigil.look(105.0, heads | {2: head(2, "x")}, beats(w=4, v=1, x=1))
+    assert [vigil.is_alive(name, 105.0, 2.0) for name in "wvx"] == [True, False, True]
 
 
 def test_an_owner_without_a_heartbeat_is_dead_at_once() -> None:

@@ -250,6 +250,25 @@ def test_shards_of_the_dead_are_awaited_until_they_can_be_taken_in(site: Site) -
     assert (site.held(mine.head.lane), other.awaits_others) == (ids("a", "b", "c", "d"), False)
 
 
+def test_shards_that_were_let_go_are_awaited_until_somebody_has_them(site: Site) -> None:
+    first, lane = site.settled()
+    other = site.worker()
+    theirs = claimed(other)
+    site.clock.advance(LIMITS.look_s)
+    carry_out(lane, first.attend(lane))  # lets half of them go
+    assert first.awaits_others
+    site.clock.advance(LIMITS.look_s)
+    first.attend(lane)
+    assert first.awaits_others  # they are free
+    carry_out(theirs, other.attend(theirs))
+    site.clock.advance(LIMITS.look_s)
+    first.attend(lane)
+    assert (len(site.held(1)), first.awaits_others) == (2, False)
+    site.clock.advance(3 * LIMITS.heartbeat_s)
+    first.attend(lane)
+    assert first.awaits_others  # it may have died with them
+
+
 def test_fences_are_no_sign_of_life(site: Site) -> None:
     worker, lane = site.settled()
     other, mine = site.settled()
