@@ -21,7 +21,7 @@ from shardlake.testing.simulation.auditor import Auditor
 from shardlake.testing.simulation.faults import Faults, Process
 from shardlake.testing.simulation.modes import Event
 from shardlake.testing.simulation.schedule import Setup
-from shardlake.testing.simulation.service import GRAPHS, NO_ANSWER, REFUSALS, STREAM, Fields
+from shardlake.testing.simulation.service import GRAPHS, NO_ANSWER, REFUSALS, STREAM, Fields, count_page
 from streams.sources.dynamodb.source import DynamoSource
 from streams.sources.kinesis.source import KinesisSettings
 from streams.sources.port import SourceGap
@@ -180,6 +180,7 @@ class Changes:
             answer = self._listing(answer, effect)
         elif response.status != 200:
             self.faults.count(f"{call} {msgspec.json.decode(answer)['__type'].rpartition('#')[2]}")
+        count_page(self.faults, answer)
         self.faults.at(process, call, after=True)
         return int(response.status), answer
 
@@ -188,6 +189,7 @@ class Changes:
         fields: Fields = msgspec.json.decode(answer)
         found: list[Fields] = fields["StreamDescription"]["Shards"]
         before, self._listed = self._listed, found
+        self._count(found)
         if effect == "is stale" and before:
             found = before
         elif effect in GRAPHS:
@@ -196,6 +198,15 @@ class Changes:
             return answer
         fields["StreamDescription"]["Shards"] = found
         return msgspec.json.encode(fields)
+
+    def _count(self, listed: list[Fields]) -> None:
+        """Take note of what a listing has too early or too long."""
+        names = {shard["ShardId"] for shard in listed}
+        if not names.issuperset(self._stream.ids):
+            self.faults.count("a new shard is listed late")
+        horizon_s = self.clock.monotonic_s() - self._dynamo.behaviour.retention_s
+        if any(self._stream.shards[name].closed_s < horizon_s for name in names):
+            self.faults.count("an expired shard is listed")
 
 
 def image(fields: Any, weight: int) -> Event:

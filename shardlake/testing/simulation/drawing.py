@@ -19,9 +19,10 @@ EFFECTS: Final[dict[str, tuple[str, ...]]] = {
     "journal.scan": ("busy",),
     "store.put": ("failed", "half", "half, then a crash"),
     "store.get": ("failed", "missing"),
-    "tables.commit": ("lost",),
-    "tables.load": (),
-    "tables.create": (),
+    "tables.commit": ("lost", "failed"),
+    "tables.load": ("failed",),
+    "tables.create": ("failed",),
+    "files.write": ("failed", "half"),
     "kinesis.GetRecords": (*REFUSALS, "is not answered", "names no children", "ends too early"),
     "kinesis.GetShardIterator": ("fails", "refused as throttled", "is not answered"),
     "kinesis.ListShards": (
@@ -65,6 +66,7 @@ _CALLS: Final = (
     *["tables.commit"] * 2,
     "tables.load",
     "tables.create",
+    *["files.write"] * 4,
     "compute",
     *[f"point.{point}" for point in POINTS],
 )
@@ -143,7 +145,7 @@ class Drawing:
             ends=chance.choice([1, 50]),
             roll_s=chance.choice([7_200.0, 14_400.0]),
             late_s=chance.choice([0.0, 0.0, 2.0, 8.0]),
-            expired_listed_s=chance.choice([0.0, 0.0, 7_200.0]),
+            expired_listed_s=chance.choice([0.0, 7_200.0]),
         )
 
     def _scene(self) -> Sequence[Step]:
@@ -259,9 +261,9 @@ _SCENES: Final[tuple[Callable[[Drawing], list[Step]], ...]] = (
     Drawing._look,  # noqa: SLF001
     Drawing._day,  # noqa: SLF001
 )
-_WEIGHTS: Final = (3, 10, 8, 5, 3, 2, 4, 1, 3, 5, 2, 4, 0.8)
+_WEIGHTS: Final = (3, 10, 8, 5, 3, 2, 4, 1, 3, 6, 2, 4, 0.9)
 _OFTEN: Final = ("journal", "dynamo", "store", "kinesis", "streams")
-_OF_BATCH: Final = ("journal", "dynamo", "store", "tables", "point.batch", "point.rebuild")
+_OF_BATCH: Final = ("journal", "dynamo", "store", "tables", "files", "point.batch", "point.rebuild")
 _BY: Final = {
     "rebuild": ("point.rebuild:after-table", "point.rebuild:before-pointer", "tables.commit", "journal.transact"),
     "planner": ("journal.get", "journal.scan", "store.get", "tables.load", "tables.load"),

@@ -51,6 +51,7 @@ class Service:
             answer = _changed(answer, _WRONG[effect])
         elif response.status != 200:
             self.faults.count(f"{call} {msgspec.json.decode(answer)['__type']}")
+        count_page(self.faults, answer)
         self.faults.at(process, call, after=True)
         return int(response.status), answer
 
@@ -65,6 +66,15 @@ class Service:
         else:
             return answer
         return _changed(answer, lambda fields: {**fields, "Shards": found})
+
+
+def count_page(faults: Faults, answer: bytes) -> None:
+    """Take note of a page without records, where that is more than nothing to read."""
+    if answer.startswith(b'{"Records":[]'):
+        if b'"NextShardIterator"' not in answer:
+            faults.count("an end is told by an empty page")
+        elif b'"MillisBehindLatest"' in answer and b'"MillisBehindLatest":0,' not in answer:
+            faults.count("a page is empty before the tip")
 
 
 def _changed(answer: bytes, change: Callable[[Fields], Fields]) -> bytes:

@@ -1,16 +1,23 @@
 """Object storage and batch tables in memory, as one process sees them: slow, failing, half done, gone for a moment."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
+from batch.context import Context, Files
+from batch.passes import Pass
 from shardlake.adapters.memory_tables import MemoryTables
 from shardlake.core.errors import Conflict, Corrupt, Missing, OutcomeUnknown, Transient
 from shardlake.core.journal.rows import ObjectRef
 from shardlake.core.ports import ObjectStore, Snapshot, TableFile, Tables
 from shardlake.core.schema import Column
 from shardlake.core.seam import Seam
+from shardlake.core.view import CompiledView
 from shardlake.testing.passing import PassingTables
 from shardlake.testing.simulation.faults import Faults, Killed, Process
+
+OUT_OF_REACH: Final = "the storage is out of reach"
 
 
 class MemoryObjects:
@@ -72,7 +79,7 @@ class FaultyObjects:
             if fault.effect == "half, then a crash":
                 self._process.is_dead = True
                 raise Killed
-            raise Transient("the storage is out of reach")
+            raise Transient(OUT_OF_REACH)
         put = self._inner.put(folder, objects)
         self._faults.at(self._process, "store.put", after=True)
         return put
@@ -133,15 +140,17 @@ class FaultyTables(PassingTables):
         self._faults, self._process = faults, process
 
     def create(self, table: str, columns: Sequence[Column], partition: str | None) -> Snapshot:
-        """Make a table."""
-        self._faults.at(self._process, "tables.create", table)
+        """Make a table. Raises: as the tables; Transient."""
+        if self._faults.at(self._process, "tables.create", table) is not None:
+            raise Transient(OUT_OF_REACH)
         made = super().create(table, columns, partition)
         self._faults.at(self._process, "tables.create", after=True)
         return made
 
     def load(self, table: str) -> Snapshot | None:
-        """Load a table."""
-        self._faults.at(self._process, "tables.load", table)
+        """Load a table. Raises: as the tables; Transient."""
+        if self._faults.at(self._process, "tables.load", table) is not None:
+            raise Transient(OUT_OF_REACH)
         found = super().load(table)
         self._faults.at(self._process, "tables.load", after=True)
         return found
@@ -154,8 +163,10 @@ class FaultyTables(PassingTables):
         seam: Seam,
         properties: Mapping[str, str],
     ) -> Snapshot:
-        """Commit. Raises: as the tables; OutcomeUnknown."""
+        """Commit. Raises: as the tables; Transient, OutcomeUnknown."""
         fault = self._faults.at(self._process, "tables.commit", base.table)
+        if fault is not None and fault.effect == "failed":
+            raise Transient(OUT_OF_REACH)
         try:
             after = super().commit(base, add, remove, seam, properties)
         except Conflict:
@@ -165,3 +176,34 @@ class FaultyTables(PassingTables):
             raise OutcomeUnknown("the answer was lost")
         self._faults.at(self._process, "tables.commit", after=True)
         return after
+
+
+@dataclass(frozen=True, slots=True)
+class FaultyFiles:
+    """Lets the files of tables be written as others write them, but for what lies in wait. See `Files`."""
+
+    inner: Files
+    faults: Faults
+    process: Process
+
+    def of_pass(self, context: Context, table: str, taken: Pass) -> list[TableFile]:
+        """Write the rows of a pass. Raises: as the files; Transient, after which some of them may be there."""
+        return self._written(table, lambda: self.inner.of_pass(context, table, taken))
+
+    def of_view(self, context: Context, view: CompiledView, base: Snapshot, taken: Pass) -> list[TableFile]:
+        """Write a view's rows over a pass. Raises: as `of_pass`."""
+        return self._written(base.table, lambda: self.inner.of_view(context, view, base, taken))
+
+    def of_master(self, context: Context, view: CompiledView, made: Snapshot, source: Snapshot) -> list[TableFile]:
+        """Write a view's rows over the master dataset. Raises: as `of_pass`."""
+        return self._written(made.table, lambda: self.inner.of_master(context, view, made, source))
+
+    def _written(self, table: str, write: Callable[[], list[TableFile]]) -> list[TableFile]:
+        fault = self.faults.at(self.process, "files.write", table)
+        if fault is not None:
+            if fault.effect == "half":
+                write()
+            raise Transient(OUT_OF_REACH)
+        written = write()
+        self.faults.at(self.process, "files.write", after=True)
+        return written

@@ -28,7 +28,7 @@ from shardlake.testing.simulation.modes import Rows
 from shardlake.testing.simulation.schedule import Setup, Step
 from shardlake.testing.simulation.service import STREAM
 from shardlake.testing.simulation.steps import HOSTS, STEPS
-from shardlake.testing.simulation.storage import FaultyObjects, FaultyTables
+from shardlake.testing.simulation.storage import FaultyFiles, FaultyObjects, FaultyTables
 from shardlake.testing.simulation.table import TableJournals
 from streams.committer import Committer
 from streams.lane import Lane, LaneContext
@@ -285,14 +285,14 @@ class World:
         journal = self._journal_of(process)
         store = FaultyObjects(self.rows.store, self.faults, process)
         tables = FaultyTables(self.rows.tables, self.faults, process)
-        schema = self.rows.schema
+        files, schema = FaultyFiles(self.rows.files, self.faults, process), self.rows.schema
         context = Context(journal, store, tables, self.rows.engine, schema, (), self.name, self.limits)
         try:
             with self.faults.run(process):
                 if anew:
-                    rebuild(context, self.rows.views[anew], self.rows.files)
+                    rebuild(context, self.rows.views[anew], files)
                 else:
-                    run(context, list(self.rows.views.values()), self.rows.files)
+                    run(context, list(self.rows.views.values()), files)
         except Killed:
             self.faults.count("a batch run is killed")
         except PASSES as error:
