@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from batch.context import Context
 from batch.run import run
+from serving.answer import Server
 from shardlake.adapters.dynamodb.stream_calls import DirectStreams
 from shardlake.adapters.local_objects import LocalObjects
 from shardlake.adapters.memory_tables import MemoryTables
@@ -25,7 +26,7 @@ from shardlake.testing.world import answered, planned
 from streams.committer import Committer
 from streams.lane import Lane
 from tests.dynamodb.changing import SOURCE, Changing
-from tests.orders.plain import Item, folded, in_order, views
+from tests.orders.plain import Item, folded, in_order, sales_by_hour, views
 
 
 def _pack() -> DeclaredPack:
@@ -104,11 +105,19 @@ class Following(Changing):
         return sum(is_covered(upto.get(f"{SOURCE}/{c.shard_id}", "-"), c.number) for c in self.told_of)
 
     def check_answer(self) -> int:
-        """Compare all views with a fold of the log up to the certificate's positions; say how many changes it holds."""
+        """Compare what is answered with a fold of the log up to the certificate's positions.
+
+        It is all views, and `@sales_by_hour`, as users ask for it. Say how many changes the fold holds.
+        """
         made = self.plan()
         upto = self.upto(made)
         found = {name: in_order(rows) for name, rows in answered(self.engine, self.store, made).items()}
-        assert found == views(folded(self.told_of, SOURCE, upto, self.before))
+        items = folded(self.told_of, SOURCE, upto, self.before)
+        assert found == views(items)
+        server = Server(self.journal, self.store, self.tables, VIEWS, self.limits)
+        hours, certificate = server.arrow(PACK.queries["sales_by_hour"])
+        assert certificate.positions == upto
+        assert in_order(hours.to_pylist()) == sales_by_hour(items)
         return self.read(upto)
 
     def follow(self, rounds: int = 600) -> None:

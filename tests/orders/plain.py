@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from shardlake.testing.dynamodb import Change
@@ -40,18 +41,25 @@ def folded(changes: Iterable[Change], source: str, upto: Mapping[str, str], befo
 def category(item: Item) -> str:
     if "description" not in item:
         return "unnamed"
-    if not item["stock_code"]["S"][0].isdigit():
-        return "charges"
-    words = set(re.split(r"[^A-Z0-9_]+", item["description"]["S"].upper()))
+    return "charges" if not item["stock_code"]["S"][0].isdigit() else kind_of(item["description"]["S"])
+
+
+@cache
+def kind_of(description: str) -> str:
+    words = set(re.split(r"[^A-Z0-9_]+", description.upper()))
     return next((kind for kind, named in KINDS.items() if words & set(named.split())), "home")
+
+
+@cache
+def hour_of(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(minute=0, second=0)
 
 
 def counted(items: Iterable[Item], *more: str) -> list[Row]:
     """Lines, units and revenue by hour and kind of goods, and by what else is named; in the order of these."""
     groups: dict[tuple[Any, ...], list[Item]] = defaultdict(list)
     for item in items:
-        hour = datetime.fromisoformat(item["ordered_at"]["S"]).replace(minute=0, second=0)
-        groups[hour, category(item), *(item[name]["S"] for name in more)].append(item)
+        groups[hour_of(item["ordered_at"]["S"]), category(item), *(item[name]["S"] for name in more)].append(item)
     return [
         dict(zip(("bucket", "category", *more), key, strict=True))
         | {
@@ -72,9 +80,9 @@ def views(items: Iterable[Item]) -> dict[str, list[Row]]:
 def sales_by_hour(items: Iterable[Item]) -> list[Row]:
     """What the query of that name answers: orders are counted as sets of invoices."""
     kept = list(items)
-    invoices: dict[tuple[Any, str], set[str]] = defaultdict(set)
-    for row in counted(kept, "invoice"):
-        invoices[row["bucket"], row["category"]].add(row["invoice"])
+    invoices: dict[tuple[datetime, str], set[str]] = defaultdict(set)
+    for item in kept:
+        invoices[hour_of(item["ordered_at"]["S"]), category(item)].add(item["invoice"]["S"])
     return [row | {"orders": len(invoices[row["bucket"], row["category"]])} for row in counted(kept)]
 
 

@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
+import serving
 from shardlake.adapters.clock import SystemClock
+from shardlake.core.limits import Limits
 from shardlake.testing.dynamodb import Behaviour, Change, EmbeddedDynamo
 from shardlake.testing.dynamodb.server import Server, serve
 from shardlake.testing.orders import TABLE, Sale, Shop, creation, drawn_sales
 from shardlake.testing.runs import Program
 from tests.orders import plain
+from tests.orders.following import PACK
 
 PATIENCE_S = 60.0
 
@@ -39,13 +42,19 @@ class Live:
                 self.server.ask(action, **request)
 
     def check(self) -> int:
-        """Compare a view with a fold of the log up to its certificate, and say how many lines it counts."""
-        answer = self.program.ask("baskets")
-        found = plain.in_order(dict(zip(answer.columns, row, strict=True)) for row in answer.rows)
-        assert (
-            found == plain.views(plain.folded(self.told, TABLE, answer.certificate.positions, self.before))["baskets"]
-        )
+        """Compare a view and a query with folds of the log up to their certificates; say how many lines are counted."""
+        with serving.connect(self.program.root, limits=Limits()) as connection:
+            hours, items = self._answered(connection, PACK.queries["sales_by_hour"])
+            assert hours == plain.sales_by_hour(items)
+            found, items = self._answered(connection, "SELECT * FROM baskets")
+        assert found == plain.views(items)["baskets"]
         return sum(row["lines"] for row in found)
+
+    def _answered(self, connection: serving.Connection, sql: str) -> tuple[list[plain.Row], list[plain.Item]]:
+        """Ask, and give the rows in order, and the items that there were at the answer's certificate."""
+        answer = connection.query(sql)
+        rows = plain.in_order(dict(zip(answer.columns, row, strict=True)) for row in answer.rows)
+        return rows, plain.folded(self.told, TABLE, answer.certificate.positions, self.before)
 
     def items(self) -> list[plain.Item]:
         return list(self.server.ask("Scan", TableName=TABLE, ConsistentRead=True)["Items"])
