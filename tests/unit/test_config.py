@@ -103,6 +103,61 @@ def test_what_is_wrong_in_the_file_is_named(tmp_path: Path, toml: str, said: str
     assert FILE in str(caught.value)
 
 
+def given(folder: Path, way: str, key: str, text: str) -> Resolved:
+    """Load one setting, as a user gives it in that way."""
+    section, _, name = key.partition(".")
+    if way == "file":
+        return loaded(folder, toml=f"[{section}]\n{name} = {text}\n")
+    if way == "--set":
+        return loaded(folder, flags={key: text})
+    return loaded(folder, env={settings()[key].env: text})
+
+
+def refused(folder: Path, way: str, key: str, text: str) -> str:
+    """Give what is said to be accepted when one setting is refused, by its key and where it was given."""
+    origin = {"file": f"{folder / FILE}: {key}", "environment": settings()[key].env}.get(way, way)
+    with pytest.raises(ConfigError, match=rf"^{re.escape(key)} is .* \({re.escape(origin)}\); accepted: ") as caught:
+        given(folder, way, key, text)
+    return str(caught.value).partition("; accepted: ")[2]
+
+
+WAYS = ("file", "environment", "--set")
+# What does here what Lambda's event source mapping does there, and beside it: name, from, to, and so that is said.
+OF_LAMBDA = [
+    ("maximum_retry_attempts", "-1", "10000", "a whole number from -1 to 10,000"),
+    ("maximum_record_age_in_seconds", "-1", "604800", "a whole number from -1 to 604,800"),
+    ("poison_rows_max", "0", "", "a whole number from 0 up"),
+    ("chunk_rows_max", "1", "", "a whole number from 1 up"),
+    ("chunk_bytes_max", "1", "", "a whole number from 1 up"),
+    ("chunk_age_s", "0.0", "1000000000.0", "a number from 0 to 1,000,000,000"),
+    ("retry_first_s", "0.0", "1000000000.0", "a number from 0 to 1,000,000,000"),
+    ("retry_longest_s", "0.0", "1000000000.0", "a number from 0 to 1,000,000,000"),
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("name", "low", "high", "accepted"), OF_LAMBDA)
+def test_limits_named_as_lambda_s_are_taken_up_to_both_ends(
+    tmp_path: Path, way: str, name: str, low: str, high: str, accepted: str
+) -> None:
+    key = f"limits.{name}"
+    number = type(settings()[key].default)
+    for text in (low, high or str(10**15)):
+        assert getattr(given(tmp_path, way, key, text).config.limits, name) == number(text)
+    beyond = [str(number(low) - 1), *([str(number(high) + 1)] if high else [])]
+    for text in (*beyond, "'many'"):
+        assert refused(tmp_path, way, key, text) == accepted
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_whether_lines_are_set_apart_is_yes_or_no(tmp_path: Path, way: str) -> None:
+    key = "limits.bisect_batch_on_function_error"
+    for text, is_on in (("true", True), ("false", False)):
+        assert given(tmp_path, way, key, text).config.limits.bisect_batch_on_function_error is is_on
+    for text in ("2", "-1"):
+        assert refused(tmp_path, way, key, text) == "true, false"
+
+
 def test_an_unknown_variable_is_an_error_with_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"SHARDLAKE_SOURCE_PTH .*did you mean SHARDLAKE_SOURCE_PATH\?"):
         loaded(tmp_path, env={"SHARDLAKE_SOURCE_PTH": "x"})
