@@ -70,6 +70,17 @@ def test_the_page_names_defects_that_there_are(root: Path) -> None:
     assert named <= there
 
 
+def test_what_has_no_patch_is_told_once_and_with_a_reason(root: Path) -> None:
+    page = (root / PAGE).read_text()
+    first, _, second = page.partition(END)
+    rows = [line.strip("| ").split(" | ") for line in second.split("\n") if line.startswith("| ")][1:]
+    assert len(rows) > 20
+    assert [row for row in rows if len(row) != 3 or not all(row)] == []
+    told = [(who, what) for who, what, _ in rows]
+    assert len(set(told)) == len(told)
+    assert [what for _, what in told if f" | {what} | " in first] == []
+
+
 def test_a_published_bug_names_its_story_and_no_tests(tmp_path: Path) -> None:
     patch = tmp_path / "published_one.patch"
     patch.write_text(
