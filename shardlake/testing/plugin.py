@@ -8,8 +8,8 @@ A test that wants other limits overrides `embedded_kinesis_behaviour`:
 """
 
 import random
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -18,7 +18,14 @@ from shardlake.testing import dynamodb
 from shardlake.testing.kinesis import Behaviour, EmbeddedKinesis, Server, serve
 
 if TYPE_CHECKING:
-    from shardlake.testing.simulation import Outcome, Schedule
+    from shardlake.testing.simulation import Outcome, Rows, Schedule
+
+
+class Simulation(Protocol):
+    """What the fixture `simulation` is."""
+
+    def __call__(self, schedule: "Schedule | int", rows: "Rows | None" = None) -> "Outcome":
+        """Play a schedule or a seed, with rows of your own if you have some."""
 
 
 @pytest.fixture
@@ -49,15 +56,18 @@ def embedded_kinesis(
 
 
 @pytest.fixture
-def simulation() -> "Callable[[Schedule | int], Outcome]":
+def simulation() -> Simulation:
     """Play a simulated schedule, or the one that is drawn from a seed; a rule that is broken fails the test.
 
-    The failure tells the rule, the seed and the last calls. See docs/simulation.md.
+    The failure tells the rule, the seed and the last calls. `rows` are your own pack and views; they are closed with
+    their run, and a seed draws a stream of Kinesis for them. See docs/simulation.md.
     """
     from shardlake.testing.simulation import draw, run  # noqa: PLC0415 - every session of pytest loads this file
 
-    def play(schedule: "Schedule | int") -> "Outcome":
-        outcome = run(draw(schedule) if isinstance(schedule, int) else schedule)
+    def play(schedule: "Schedule | int", rows: "Rows | None" = None) -> "Outcome":
+        if isinstance(schedule, int):  # a table's changes are images, not lines of `rows`
+            schedule = draw(schedule, "multiset" if rows is None else "duckdb")
+        outcome = run(schedule, rows)
         if outcome.violation is not None:
             pytest.fail(outcome.told(), pytrace=False)
         return outcome

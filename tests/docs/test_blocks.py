@@ -3,6 +3,8 @@
 import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from shardlake.packs.declared import declaration
 REQUESTS = 1_500
 LONG_AGO = 1_700_000_000
 SETTINGS = ("toml", "toml shardlake.toml")
+# Files of somebody else's project, each with its name: its tests, and the pack that they read.
+FOREIGN = ("python test_pause.py", "python test_shop.py", "toml pack shop/pack.toml")
 KINDS = (
     "console",
     "ini",
@@ -33,6 +37,7 @@ KINDS = (
     "toml pack",
     "toml lookup",
     *SETTINGS,
+    *FOREIGN,
 )
 RUNNING = ("README.md", "docs/operations.md")
 
@@ -120,6 +125,20 @@ def test_every_console_and_python_block_is_run(root: Path) -> None:
         assert kinds <= set(KINDS), path
         if kinds & {"console", "python"}:
             assert path.relative_to(root).as_posix() in RUNNING
+
+
+@pytest.mark.slow
+def test_shown_tests_pass_in_a_folder_with_nothing_else(root: Path, tmp_path: Path) -> None:
+    shown = [block for path in documents(root) for block in blocks(path) if block.kind in FOREIGN]
+    assert sorted(block.kind for block in shown) == sorted(FOREIGN)
+    for block in shown:
+        file = tmp_path / block.kind.split()[-1]
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(block.text, "utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]  # and no plugin by name
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "2 passed" in ran.stdout
 
 
 def test_shown_views_compile_and_are_those_that_are_shipped(root: Path) -> None:
