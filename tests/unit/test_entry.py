@@ -104,6 +104,15 @@ def test_a_segment_has_every_row_of_the_chunk_with_its_position_and_its_flag() -
     assert {(r["_weight"], r["_sequence"]) for r in rows} == {(1, "0011")}
 
 
+def test_a_segment_of_pieces_of_several_shards_names_each_shard_once() -> None:
+    names = [f"clicks/shard-{n:040d}" for n in range(4)]
+    made = built(chunk_of(*(piece([click(n) for n in range(250)], shard=name) for name in names)))
+    assert read(made, "segment.parquet")["_shard"].to_pylist() == [name for name in names for _ in range(250)]
+    file = pq.ParquetFile(io.BytesIO(bytes(made.prepared.files["segment.parquet"])))
+    [shard] = [c for c in file.metadata.row_group(0).to_dict()["columns"] if c["path_in_schema"] == "_shard"]
+    assert shard["total_uncompressed_size"] < 1_000  # written in full they are 50 kB
+
+
 def test_a_manifest_says_what_the_objects_hold() -> None:
     made = built(chunk_of(*TWO_PIECES), "pages", "ever", page=b"page")
     found = manifest(made)
