@@ -27,6 +27,7 @@ from shardlake.core.journal import operations, reading, rows
 from shardlake.core.journal.port import Write
 from shardlake.core.journal.rows import Entry, SourceRow
 from shardlake.core.limits import Limits
+from shardlake.core.ports import Clock
 from shardlake.core.positions import Position, ShardId
 from shardlake.core.readplan import ReadPlan
 from shardlake.core.view import CompiledView
@@ -99,13 +100,29 @@ class Told:
         self.gaps.append(gap)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Member:
     """One process: a worker, and its loop once it has a lane."""
 
     worker: Worker
     source: KinesisSource
     loop: Loop | None = None
+
+    def claim(self, decoding: Callable[[], Decoding], clock: Clock, limits: Limits, told: Told) -> None:
+        """Take a lane if there is one, and begin a loop over it, as `shardlake.app.shared` does. Raises: as `claim`."""
+        lane = self.worker.claim()
+        if lane is None:
+            return
+        committer = self.worker.open(lane, self.worker.pulse)
+        self.source.hold(lane.state.shards)
+        sharing = Sharing(self.worker, self.source)
+        self.loop = Loop(self.source, decoding(), committer, clock, limits, lambda: False, told, sharing)
+
+    def leave(self) -> None:
+        """Commit what was read, and hand over. Raises: as the loop and the worker."""
+        if self.loop is not None:
+            self.loop.settle()
+            self.worker.leave(self.loop.committer.lane)
 
 
 @dataclass(slots=True)
@@ -210,25 +227,13 @@ class Fleet:
         """Let a process do one round; after what passes it is started anew. Tell whether it had something to read."""
         try:
             if member.loop is None:
-                self._claim(member)
+                member.claim(lambda: Decoding(Clicks(), Protection(), self.limits), self.clock, self.limits, self.told)
             return member.loop is not None and member.loop.step()
         except PASSES:
             self.journal.fault = "none"
             self.kill(member)
             self.spawn()
             return False
-
-    def _claim(self, member: Member) -> None:
-        lane = member.worker.claim()
-        if lane is None:
-            return
-        committer = self._committer(lane, member.worker.pulse)
-        member.source.hold(lane.state.shards)
-        decoding = Decoding(Clicks(), Protection(), self.limits)
-        sharing = Sharing(member.worker, member.source)
-        member.loop = Loop(
-            member.source, decoding, committer, self.clock, self.limits, lambda: False, self.told, sharing
-        )
 
     def _committer(self, lane: Lane, pulse: Callable[[], None]) -> Committer:
         return Committer(lane, self.store, SCHEMA, list(self.views.values()), self.engine, self.limits, pulse)
@@ -246,9 +251,7 @@ class Fleet:
         """Stop a process in order: it commits what it has read, and hands over."""
         self.members.remove(member)
         with suppress(*PASSES):
-            if member.loop is not None:
-                member.loop.settle()
-                member.worker.leave(member.loop.committer.lane)
+            member.leave()
         self.journal.fault = "none"
 
     def catch_up(self, rounds: int = 400) -> None:

@@ -31,13 +31,11 @@ from shardlake.core.limits import Limits
 from shardlake.packs.declared.pack import DeclaredPack
 from shardlake.testing.clock import ManualClock
 from shardlake.testing.dynamodb import Behaviour, EmbeddedDynamo
-from shardlake.testing.fleet import Inline, Told
+from shardlake.testing.fleet import Inline, Member, Told
 from streams.committer import Committer
 from streams.decode import Decoding
 from streams.lane import Lane, LaneContext
-from streams.loop import Loop
 from streams.protect import Protection
-from streams.sharing import Sharing
 from streams.sources.dynamodb.source import DynamoSource
 from streams.sources.kinesis.source import KinesisSettings, OnGap
 from streams.worker import Worker
@@ -79,15 +77,6 @@ class Heard(Told):
     def committed(self, entry: Entry, rows: int, letters: int, failed: tuple[str, ...]) -> None:
         del rows, letters, failed
         self.kept.append(entry)
-
-
-@dataclass(slots=True)
-class Member:
-    """A process."""
-
-    worker: Worker
-    source: DynamoSource
-    loop: Loop | None = None
 
 
 @dataclass(slots=True)
@@ -190,7 +179,7 @@ class Changing:
         source = DynamoSource(
             settings, self.api, self.api, Inline(), self.clock, self.limits, self.told.stopped, self.is_done
         )
-        member = Member(Worker(context, SOURCE, source.list, self._committer, self.told), source)
+        member = Member(Worker(context, SOURCE, source.list, self._committer, self.told, source.is_gone), source)
         self.members.append(member)
         return member
 
@@ -208,24 +197,12 @@ class Changing:
         """Let a process do one round; after what passes it is started anew."""
         try:
             if member.loop is None:
-                self._claim(member)
+                member.claim(lambda: Decoding(self.pack, Protection(), self.limits), self.clock, self.limits, self.told)
             return member.loop is not None and member.loop.step()
         except PASSES:
             self.kill(member)
             self.spawn()
             return False
-
-    def _claim(self, member: Member) -> None:
-        lane = member.worker.claim()
-        if lane is None:
-            return
-        committer = self._committer(lane, member.worker.pulse)
-        member.source.hold(lane.state.shards)
-        decoding = Decoding(self.pack, Protection(), self.limits)
-        sharing = Sharing(member.worker, member.source)
-        member.loop = Loop(
-            member.source, decoding, committer, self.clock, self.limits, lambda: False, self.told, sharing
-        )
 
     def kill(self, member: Member) -> None:
         """Let a process be gone."""
@@ -235,9 +212,7 @@ class Changing:
         """Stop a process in order."""
         self.members.remove(member)
         with suppress(*PASSES):
-            if member.loop is not None:
-                member.loop.settle()
-                member.worker.leave(member.loop.committer.lane)
+            member.leave()
 
     def run(self, seconds: float, tick_s: float = 5.0, each: Callable[[], None] = lambda: None) -> None:
         """Let time pass; `each` happens once a tick."""

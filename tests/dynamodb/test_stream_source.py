@@ -14,10 +14,11 @@ from shardlake.adapters.kinesis.wire import ShardInfo
 from shardlake.core.errors import ConfigError
 from shardlake.core.journal import reading
 from shardlake.testing.dynamodb import INTERNAL, LOST_AFTER, LOST_BEFORE, THROTTLES, Behaviour, Fault
+from shardlake.testing.fleet import Member
 from streams.sources.dynamodb.listing import whole
 from streams.sources.dynamodb.source import DISABLED_S, MISSED_S
 from streams.sources.kinesis.source import OnGap
-from tests.dynamodb.changing import LIMITS, SOURCE, TABLE, Changing, Member
+from tests.dynamodb.changing import LIMITS, SOURCE, TABLE, Changing
 
 HOUR_S = 3_600
 DAY_S = 24 * HOUR_S

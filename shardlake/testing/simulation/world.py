@@ -17,8 +17,8 @@ from shardlake.core.journal import operations, rows
 from shardlake.core.journal.port import Journal, Write
 from shardlake.core.journal.rows import Entry, SourceRow
 from shardlake.core.limits import Limits
+from shardlake.testing import fleet
 from shardlake.testing.clock import ManualClock
-from shardlake.testing.fleet import Told
 from shardlake.testing.simulation.auditor import AuditedJournal, Auditor, Violation
 from shardlake.testing.simulation.changes import Changes
 from shardlake.testing.simulation.faults import Faults, HostClock, Killed, Kind, Process
@@ -32,8 +32,6 @@ from shardlake.testing.simulation.storage import FaultyFiles, FaultyObjects, Fau
 from shardlake.testing.simulation.table import TableJournals
 from streams.committer import Committer
 from streams.lane import Lane, LaneContext
-from streams.loop import Loop
-from streams.sharing import Sharing
 from streams.sources.kinesis.source import KinesisSource
 from streams.sources.port import SourceGap
 from streams.worker import Worker
@@ -75,16 +73,13 @@ class Stream(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Member:
+class Member(fleet.Member):
     """A worker's process: its loop, once it has a lane."""
 
-    process: Process
-    worker: Worker
-    source: KinesisSource
-    loop: Loop | None = None
+    process: Process = field(kw_only=True)
 
 
-class _Told(Told):
+class _Told(fleet.Told):
     """Tells the auditor what workers believe."""
 
     def __init__(self, auditor: Auditor) -> None:
@@ -111,7 +106,7 @@ class World:
     seed: int
     clock: ManualClock = field(default_factory=ManualClock)
     members: list[Member] = field(default_factory=list)
-    told: Told = field(init=False)
+    told: fleet.Told = field(init=False)
     faults: Faults = field(init=False)
     auditor: Auditor = field(init=False)
     stream: Stream = field(init=False)
@@ -207,7 +202,8 @@ class World:
             steps = self.rows.steps(lambda: self.faults.at(process, "compute") is not None)
             return Committer(lane, store, schema, views, self.rows.engine, self.limits, pulse, steps)
 
-        member = Member(process, Worker(context, STREAM, source.list, committer, self.told, source.is_gone), source)
+        worker = Worker(context, STREAM, source.list, committer, self.told, source.is_gone)
+        member = Member(worker, source, process=process)
         self.members.append(member)
         return member
 
@@ -230,21 +226,9 @@ class World:
 
     def _round(self, member: Member) -> None:
         if member.loop is None:
-            self._claim(member)
+            member.claim(self.rows.decoding, member.process.clock, self.limits, self.told)
         if member.loop is not None and not member.loop.step():
             member.loop.rest()
-
-    def _claim(self, member: Member) -> None:
-        lane = member.worker.claim()
-        if lane is None:
-            return
-        committer = member.worker.open(lane, member.worker.pulse)
-        member.source.hold(lane.state.shards)
-        sharing = Sharing(member.worker, member.source)
-        clock = member.process.clock
-        member.loop = Loop(
-            member.source, self.rows.decoding(), committer, clock, self.limits, lambda: False, self.told, sharing
-        )
 
     def _leave(self, member: Member) -> None:
         try:
@@ -269,9 +253,7 @@ class World:
         self._gone(member)
         try:
             with self.faults.run(member.process):
-                if member.loop is not None:
-                    member.loop.settle()
-                    member.worker.leave(member.loop.committer.lane)
+                member.leave()
         except Killed:
             return
         except PASSES:
